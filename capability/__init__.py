@@ -1,0 +1,1 @@
+"""Who may do what: keys, signed entries, capability chains and the verdicts drawn from them."""
