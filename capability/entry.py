@@ -1,0 +1,240 @@
+"""
+The entry: one signed link of one author's hash chain, and how its bytes are made and read.
+
+    entry   [header bin, sig b64, body bin]
+    header  [v, author, lane, seq, prev, hlc, kind, leaf, body_len, body_hash]
+
+Only the header is signed, so a fork is proved by two headers. The id is the hash of the header
+without the signature: a signer can make many signatures over one header, and these are not forks.
+
+Source: docs/formats.md §Entry.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from capability.errors import FormError, SignatureRefused
+from capability.ids import DOMAIN_ENTRY, ID_BYTES, ZERO_ID, body_hash, entry_id
+from capability.keys import PUBLIC_BYTES, SIGNATURE_BYTES, Signer, verify
+from capability.limits import (
+    AUTHORITY_SEQ_MAX,
+    BODY_BYTES_MAX,
+    ENTRY_BYTES_MAX,
+    HEADER_BYTES_MAX,
+    INT_MAX,
+)
+from crdt.codec import decode, encode
+from crdt.errors import CodecError
+
+FORMAT_VERSION: Final = 1
+
+LANE_AUTHORITY: Final = 0
+LANE_DATA: Final = 1
+
+KIND_GENESIS: Final = 0
+KIND_GRANT: Final = 1
+KIND_REVOKE: Final = 2
+KIND_PIN: Final = 3
+KIND_SEAL: Final = 4
+KIND_ADOPT: Final = 5
+KIND_ROTATE: Final = 6
+KIND_RULES: Final = 7
+KIND_QUORUM: Final = 8
+KIND_CHECKPOINT: Final = 9
+KIND_DATA: Final = 16
+KIND_ENCRYPTED: Final = 17
+KIND_CERTIFIED: Final = 18
+#: Kinds below this one belong in the authority lane, the others in the data lane.
+KIND_FIRST_DATA: Final = 16
+
+
+@frozen
+class Header:
+    """What an author signs. `leaf` is empty for a root key, else the id of the grant it acts by."""
+
+    author: bytes
+    lane: int
+    seq: int
+    prev: bytes
+    hlc: int
+    kind: int
+    leaf: bytes
+    body_len: int
+    body_hash: bytes
+
+    def encode(self) -> bytes:
+        """The canonical bytes that are hashed and signed."""
+        return encode(
+            (
+                FORMAT_VERSION,
+                self.author,
+                self.lane,
+                self.seq,
+                self.prev,
+                self.hlc,
+                self.kind,
+                self.leaf,
+                self.body_len,
+                self.body_hash,
+            )
+        )
+
+
+@frozen
+class SignedHeader:
+    """A header with its signature: evidence of a head, or one half of a fork proof."""
+
+    id: bytes
+    header: Header
+    header_bytes: bytes
+    signature: bytes
+
+    def value(self) -> tuple[bytes, bytes]:
+        """The wire form: [header, sig]."""
+        return (self.header_bytes, self.signature)
+
+
+@frozen
+class Entry:
+    """A whole entry; `data` is its wire form, byte for byte as it was signed and received."""
+
+    id: bytes
+    header: Header
+    header_bytes: bytes
+    signature: bytes
+    body: bytes
+
+    @property
+    def signed_header(self) -> SignedHeader:
+        return SignedHeader(self.id, self.header, self.header_bytes, self.signature)
+
+    def encode(self) -> bytes:
+        """The wire form: [header, sig, body]."""
+        return encode((self.header_bytes, self.signature, self.body))
+
+
+def _is_bytes(value: object, size: int) -> bool:
+    return isinstance(value, bytes) and len(value) == size
+
+
+def _is_unsigned(value: object, most: int = INT_MAX) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def decode_header(data: bytes) -> Header:
+    """
+    Read a header and check everything about it that needs nothing else.
+
+    Raises:
+        FormError: Not canonical, a field of the wrong type or size, a kind in the wrong lane.
+    """
+    try:
+        value = decode(data, size_max=HEADER_BYTES_MAX, depth_max=1)
+    except CodecError as error:
+        raise FormError(f"header: {error}") from error
+    if not isinstance(value, tuple) or len(value) != 10:
+        raise FormError("header: expected an array of 10 fields")
+    version, author, lane, seq, prev, hlc, kind, leaf, body_len, hashed = value
+    if version != FORMAT_VERSION or type(version) is not int:
+        raise FormError(f"header: version {version!r}, this node reads {FORMAT_VERSION}")
+    good = (
+        _is_bytes(author, PUBLIC_BYTES)
+        and _is_unsigned(lane, LANE_DATA)
+        and _is_unsigned(seq)
+        and seq != 0
+        and _is_bytes(prev, ID_BYTES)
+        and _is_unsigned(hlc)
+        and _is_unsigned(kind)
+        and (leaf == b"" or _is_bytes(leaf, ID_BYTES))
+        and _is_unsigned(body_len, BODY_BYTES_MAX)
+        and _is_bytes(hashed, ID_BYTES)
+    )
+    if not good:
+        raise FormError(f"header: a field is of the wrong type or size: {value!r:.200}")
+    header = Header(author, lane, seq, prev, hlc, kind, leaf, body_len, hashed)  # type: ignore[arg-type]
+    if (header.kind >= KIND_FIRST_DATA) != (header.lane == LANE_DATA):
+        raise FormError(f"header: kind {header.kind} does not belong in lane {header.lane}")
+    if header.lane == LANE_AUTHORITY and header.seq > AUTHORITY_SEQ_MAX:
+        raise FormError(f"header: authority seq {header.seq} exceeds {AUTHORITY_SEQ_MAX}")
+    return header
+
+
+def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
+    try:
+        value = decode(data, size_max=ENTRY_BYTES_MAX, depth_max=1)
+    except CodecError as error:
+        raise FormError(f"entry: {error}") from error
+    if (
+        not isinstance(value, tuple)
+        or len(value) != 3
+        or not isinstance(value[0], bytes)
+        or not _is_bytes(value[1], SIGNATURE_BYTES)
+        or not isinstance(value[2], bytes)
+    ):
+        raise FormError("entry: expected [header bin, sig b64, body bin]")
+    return value[0], value[1], value[2]  # type: ignore[return-value]
+
+
+def decode_entry(data: bytes) -> Entry:
+    """
+    Read an entry: form, sizes, body hash. The signature is `verify_entry`'s, since it costs most.
+
+    Raises:
+        FormError: The bytes are not an entry; the sender's link deserves to be closed.
+    """
+    header_bytes, signature, body = _split(data)
+    header = decode_header(header_bytes)
+    if header.body_len != len(body) or header.body_hash != body_hash(body):
+        raise FormError(f"entry: the body of {len(body)} bytes is not the one that was signed")
+    return Entry(entry_id(header_bytes), header, header_bytes, signature, body)
+
+
+def decode_signed_header(value: object) -> SignedHeader:
+    """Read [header, sig] (already taken out of msgpack). Raises FormError; does not verify."""
+    if (
+        not isinstance(value, tuple)
+        or len(value) != 2
+        or not isinstance(value[0], bytes)
+        or not isinstance(value[1], bytes)
+        or len(value[1]) != SIGNATURE_BYTES
+    ):
+        raise FormError("signed header: expected [header bin, sig b64]")
+    return SignedHeader(entry_id(value[0]), decode_header(value[0]), value[0], value[1])
+
+
+def signing_mesh(header: Header, mesh_id: bytes) -> bytes:
+    """The mesh id under a signature; a genesis cannot name the hash of itself."""
+    return ZERO_ID if header.kind == KIND_GENESIS else mesh_id
+
+
+def verify_entry(entry: Entry | SignedHeader, mesh_id: bytes) -> None:
+    """Raise SignatureRefused unless the author signed this header in this mesh. Cost: 55 µs."""
+    signed = DOMAIN_ENTRY + signing_mesh(entry.header, mesh_id) + entry.header_bytes
+    if not verify(entry.header.author, signed, entry.signature):
+        raise SignatureRefused(
+            f"entry {entry.id.hex()[:8]} of {entry.header.author.hex()[:8]} is not signed by its "
+            "author in this mesh"
+        )
+
+
+def make_entry(
+    signer: Signer,
+    *,
+    mesh_id: bytes,
+    lane: int,
+    seq: int,
+    prev: bytes,
+    hlc: int,
+    kind: int,
+    leaf: bytes,
+    body: bytes,
+) -> Entry:
+    """Sign a new entry. The caller owns the chain: *seq*, *prev* and a fresh *hlc* are its duty."""
+    header = Header(signer.public, lane, seq, prev, hlc, kind, leaf, len(body), body_hash(body))
+    header_bytes = header.encode()
+    decode_header(header_bytes)
+    signature = signer.sign(DOMAIN_ENTRY + signing_mesh(header, mesh_id) + header_bytes)
+    return Entry(entry_id(header_bytes), header, header_bytes, signature, body)
