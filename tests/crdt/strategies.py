@@ -1,0 +1,25 @@
+"""Generators shared by the tests of crdt/."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from crdt.codec import INT_MAX, INT_MIN
+
+# Bounded so that the whole folder runs in well under half a minute on two cores.
+BOUNDED = settings(max_examples=100, deadline=None)
+LONG = settings(max_examples=300, deadline=None)
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(INT_MIN, INT_MAX),
+    st.integers(-200, 70_000),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    st.binary(max_size=40),
+)
+
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=20).map(tuple), max_leaves=40)
+"""Values that the codec accepts; nesting stays below its limit because leaves are few."""
+
+few_values = st.sampled_from([None, False, True, 0, 1, -1, "", "a", b"", b"a", (1,), (True,)])
+"""Values that Python takes for equal, or that look alike in another type."""

@@ -1,0 +1,195 @@
+"""The byte form: total on values, and a refusal for every byte string that is not canonical."""
+
+import enum
+import tracemalloc
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crdt.codec import DEPTH_MAX, INT_MAX, INT_MIN, Value, decode, encode
+from crdt.errors import CodecError
+from tests.crdt.strategies import BOUNDED, LONG, values
+
+SIZE_MAX = 1 << 20
+
+
+class Kind(enum.IntEnum):
+    DATA = 16
+
+
+def nested(depth: int) -> Value:
+    value: Value = None
+    for _ in range(depth):
+        value = (value,)
+    return value
+
+
+@LONG
+@given(values)
+def test_decode_inverts_encode(value: Value) -> None:
+    data = encode(value)
+    decoded = decode(data, size_max=SIZE_MAX)
+    assert decoded == value
+    assert encode(decoded) == data
+
+
+@LONG
+@given(st.binary(max_size=60) | st.lists(values, max_size=4).map(msgpack.packb))
+def test_what_decodes_is_canonical(data: bytes) -> None:
+    try:
+        value = decode(data, size_max=SIZE_MAX)
+    except CodecError:
+        return
+    assert encode(value) == data
+
+
+@BOUNDED
+@given(values, st.data())
+def test_one_changed_byte_never_raises_anything_else(value: Value, draw: st.DataObject) -> None:
+    data = bytearray(encode(value))
+    data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    try:
+        decoded = decode(bytes(data), size_max=SIZE_MAX)
+    except CodecError:
+        return
+    assert encode(decoded) == bytes(data)
+
+
+@BOUNDED
+@given(values)
+def test_every_truncation_is_refused(value: Value) -> None:
+    data = encode(value)
+    for end in range(len(data)):
+        with pytest.raises(CodecError):
+            decode(data[:end], size_max=SIZE_MAX)
+
+
+def test_lists_and_tuples_encode_alike_and_decode_as_tuples() -> None:
+    assert encode([1, [2, b"x"]]) == encode((1, (2, b"x")))
+    assert decode(encode([1, [2]]), size_max=9) == (1, (2,))
+
+
+def test_enumerations_encode_as_their_int() -> None:
+    assert encode((Kind.DATA,)) == encode((16,))
+
+
+@pytest.mark.parametrize("value", [INT_MIN, INT_MAX, -1, 0, 127, 128, 2**32, -(2**31) - 1])
+def test_ints_at_the_edges(value: int) -> None:
+    assert decode(encode(value), size_max=9) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.0,
+        {},
+        {1: 2},
+        bytearray(b"x"),
+        memoryview(b"x"),
+        msgpack.ExtType(1, b""),
+        msgpack.Timestamp(1),
+        object(),
+        {1, 2},
+        "\ud800",
+        2**63,
+        2**64,
+        -(2**63),
+        -(2**64),
+    ],
+)
+def test_other_values_are_refused_at_any_depth(value: object) -> None:
+    for wrapped in (value, (0, [value])):
+        with pytest.raises(CodecError):
+            encode(wrapped)
+    # A failed encoding leaves nothing behind.
+    assert encode(1) == b"\x01"
+
+
+def test_nesting_is_bounded_in_both_directions() -> None:
+    deepest = encode(nested(DEPTH_MAX))
+    assert decode(deepest, size_max=99) == nested(DEPTH_MAX)
+    with pytest.raises(CodecError, match="deeper than 16"):
+        encode(nested(DEPTH_MAX + 1))
+    with pytest.raises(CodecError, match="deeper than 16"):
+        decode(b"\x91" + deepest, size_max=99)
+    with pytest.raises(CodecError, match="deeper than 2"):
+        decode(encode(nested(3)), size_max=99, depth_max=2)
+    assert decode(encode(nested(20), depth_max=20), size_max=99, depth_max=20) == nested(20)
+    with pytest.raises(CodecError):
+        encode(nested(2000))
+
+
+def test_size_is_bounded() -> None:
+    data = encode(b"x" * 10)
+    assert decode(data, size_max=12) == b"x" * 10
+    with pytest.raises(CodecError, match="12 bytes, at most 11"):
+        decode(data, size_max=11)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc0\xc0",
+        b"\xc1",
+        b"\x80",
+        b"\x81\x01\x02",
+        b"\xde\x00\x00",
+        b"\xcb" + bytes(8),
+        b"\xca" + bytes(4),
+        b"\xc7\x00\x05",
+        b"\xc7\x00\xff",
+        b"\xd4\x01\x00",
+        b"\xd6\xff" + bytes(4),
+        b"\xcf" + b"\xff" * 8,
+        b"\xd3\x80" + bytes(7),
+        b"\xa1\xff",
+        b"\xa3\xed\xa0\x80",
+        b"\xcc\x05",
+        b"\xd0\x05",
+        b"\xcd\x00\xff",
+        b"\xd9\x01a",
+        b"\xc5\x00\x01a",
+        b"\xdc\x00\x01\xc0",
+        b"\xdd\x00\x00\x00\x01\xc0",
+        b"\xdc\xff\xff",
+        b"\xdd\xff\xff\xff\xff",
+    ],
+)
+def test_bytes_that_are_not_canonical_are_refused(data: bytes) -> None:
+    for prefix in (b"", b"\x91"):
+        with pytest.raises(CodecError):
+            decode(prefix + data, size_max=SIZE_MAX)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (b"\xdd" + (100_000).to_bytes(4, "big")) * 40_000,
+        (b"\xdc\xff\xff") * 60_000,
+        b"\x9f" * 100_000,
+        b"\x91" * 1023 + b"\xdd" + (60_000).to_bytes(4, "big") + bytes(59_000),
+        (b"\x92\xc0" * 14) + b"\xdc\xff\xff" + bytes(70_000),
+        b"\xdd\x00\x01\x00\x00" + b"\xdc\xff\xff" * 30_000 + b"\xc0" * 65_536,
+    ],
+)
+def test_hostile_headers_cost_little_memory(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(CodecError):
+            decode(data, size_max=SIZE_MAX)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * len(data) + 300_000
+
+
+@BOUNDED
+@given(st.lists(values, min_size=1, max_size=5), st.binary(min_size=1, max_size=3))
+def test_the_careful_path_agrees_with_the_fast_one(items: list[Value], salt: bytes) -> None:
+    # Long strings full of 0xdd look like headers and force the walk over the headers.
+    value = (tuple(items), salt + b"\xdd\x00\x00\x01\x00" * 200, tuple(range(300)))
+    data = encode(value)
+    assert decode(data, size_max=SIZE_MAX) == value
