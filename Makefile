@@ -1,0 +1,62 @@
+# Everything here works in one virtual environment, .venv, made on first use and again whenever
+# pyproject.toml changes. `make PYTHON=python3.13 test` takes another Python.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# pip speaks only of trouble.
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test slow bench clean distclean
+
+help:
+	@echo "make demo    the main job on this machine (DATA=folder: with your own data)"
+	@echo "make test    everything CI runs: format, lint, types, tests"
+	@echo "make slow    the long tests, with new random examples on every run"
+	@echo "make bench   measure, and print the numbers"
+	@echo "make clean   remove caches and builds; make distclean: the environment, too"
+
+setup: $(READY)
+
+# The stamp is written last, so an interrupted set-up is begun again, not trusted.
+$(READY): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "$(PYTHON) is missing. On Debian: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version)." \
+	    "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments." \
+	    "On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; a minute or so) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python -m cli.demo $(if $(DATA),--data "$(DATA)")
+
+# pytest comes last, so that its closing line is the last one printed.
+test: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# A cache of its own: `pytest --last-failed` then speaks of the quick tests only.
+slow: $(READY)
+	$(BIN)/python -m pytest -m slow --hypothesis-profile=slow --timeout=3600 \
+	  -o cache_dir=.pytest_cache/slow --junit-xml=reports/slow.xml
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf build dist reports .run .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov
+	rm -f .coverage .coverage.*
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

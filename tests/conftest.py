@@ -1,0 +1,19 @@
+"""Profiles of hypothesis: how hard the property tests try."""
+
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine and in every run: a test that fails only now and then tells
+# the wrong person. No deadline either: it measures the machine, and pytest's time-out stays.
+settings.register_profile(
+    "default", max_examples=100, derandomize=True, deadline=None, print_blob=True
+)
+# New examples on every run, many of them: `make slow`.
+settings.register_profile(
+    "slow",
+    max_examples=5_000,
+    stateful_step_count=200,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("default")
