@@ -1,1 +1,1 @@
-"""The engine in virtual time: worlds, networks, disks and clocks that fail on purpose, from a seed."""
+"""The engine in virtual time: networks, disks and clocks that fail on purpose, from a seed."""

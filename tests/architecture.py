@@ -1,5 +1,7 @@
 """
-The rules of the house as functions from source text to violations; `test_architecture.py` runs them.
+The rules of the house, as functions from source text to violations.
+
+`test_architecture.py` runs them over every file.
 
 Nothing here imports the code that it judges: a module that breaks a rule may not even import.
 """
@@ -48,9 +50,9 @@ PROJECT = (*PACKAGES, "tests")
 # What reads a clock, rolls dice, or touches the world; `os` whole: a machine needs none of it.
 # fmt: off
 IMPURE_MODULES = frozenset({
-    "anyio", "asyncio", "concurrent", "multiprocessing", "signal", "subprocess", "threading", "trio",
-    "http", "httpx", "requests", "select", "selectors", "socket", "ssl", "urllib.request", "zeroconf",
-    "fileinput", "glob", "logging", "os", "pathlib", "shutil", "sqlite3", "structlog", "tempfile",
+    "anyio", "asyncio", "concurrent", "multiprocessing", "signal", "subprocess", "threading",
+    "trio", "http", "httpx", "requests", "select", "selectors", "socket", "ssl", "urllib.request",
+    "zeroconf", "fileinput", "glob", "logging", "os", "pathlib", "shutil", "sqlite3", "structlog", "tempfile",
     "cryptography", "secrets", "time", "uuid",
     "click", "hypercorn", "rich", "starlette",
 })

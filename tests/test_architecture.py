@@ -1,4 +1,4 @@
-"""The rules a machine can check, run over every file; and, for each rule, proof that it can fail."""
+"""The rules a machine can check, run over every file; and proof that each of them can fail."""
 
 from __future__ import annotations
 
