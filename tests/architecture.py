@@ -52,8 +52,8 @@ PROJECT = (*PACKAGES, "tests")
 IMPURE_MODULES = frozenset({
     "anyio", "asyncio", "concurrent", "multiprocessing", "signal", "subprocess", "threading",
     "trio", "http", "httpx", "requests", "select", "selectors", "socket", "ssl", "urllib.request",
-    "zeroconf", "fileinput", "glob", "logging", "os", "pathlib", "shutil", "sqlite3", "structlog", "tempfile",
-    "cryptography", "secrets", "time", "uuid",
+    "zeroconf", "fileinput", "glob", "logging", "os", "pathlib", "shutil", "sqlite3",
+    "structlog", "tempfile", "cryptography", "secrets", "time", "uuid",
     "click", "hypercorn", "rich", "starlette",
 })
 # fmt: on
