@@ -179,9 +179,8 @@ def _slots_claimed(data: bytes) -> int:
 
 def _heads() -> dict[int, tuple[bool, int, int]]:
     # First byte -> (array?, bytes of length that follow, length if it is in the first byte).
-    heads = {
-        first: (False, 0, 0) for first in (*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3)
-    }
+    atoms = (*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3)
+    heads = dict.fromkeys(atoms, (False, 0, 0))
     heads |= {0x90 + length: (True, 0, length) for length in range(16)}
     heads |= {0xA0 + length: (False, 0, length) for length in range(32)}
     heads |= {0xCC + power: (False, 0, 1 << power) for power in range(4)}
@@ -199,24 +198,28 @@ def _walk_headers(data: bytes, depth_max: int) -> None:
     """Prove that no array of *data* declares more elements than bytes follow, building nothing."""
     at = 0
     size = len(data)
-    # For each open array, how many elements it still wants. At most depth_max long.
+    # For each open array, how many elements it still wants, at most depth_max of them; and their
+    # sum, because every wanted element takes a byte at least.
     wanted = [1]
+    owed = 1
     while wanted:
         if wanted[-1] == 0:
             wanted.pop()
             continue
         wanted[-1] -= 1
+        owed -= 1
         head = _HEADS.get(data[at]) if at < size else None
         if head is None:
             raise CodecError(f"no value of the format begins at offset {at} of {size}")
         is_array, width, length = head
         at += 1 + width
         length += int.from_bytes(data[at - width : at], "big")
-        if length > size - at:
-            raise CodecError(f"length {length} before offset {at} of {size}")
+        if length + owed > size - at:
+            raise CodecError(f"length {length} before offset {at} of {size}, {owed} more are owed")
         if not is_array:
             at += length
         elif len(wanted) > depth_max:
             raise CodecError(f"nested deeper than {depth_max} at offset {at} of {size}")
         else:
             wanted.append(length)
+            owed += length
