@@ -8,6 +8,7 @@ format's own line. `what` is the field's name in docs/formats.md.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TypeVar
 
 from capability.errors import FormError
@@ -32,12 +33,14 @@ __all__ = [
 _Key = TypeVar("_Key", bytes, int, str, tuple[bytes, int])
 
 
-def open_body(body: bytes, count: int, what: str) -> tuple[Value, ...]:
-    """The *count* fields of a body, of which nothing but canonical msgpack is known yet."""
+def open_body(body: bytes, count: int | None, what: str) -> tuple[Value, ...]:
+    """The *count* fields of a body, or its items if that is None; nothing of them is known yet."""
     try:
         value = decode(body, size_max=BODY_BYTES_MAX, depth_max=DEPTH_MAX)
     except CodecError as error:
         raise FormError(f"{what}: {error}") from error
+    if count is None:
+        return array(value, what, most=BODY_BYTES_MAX)
     return record(value, count, what)
 
 
@@ -96,7 +99,6 @@ def text(value: Value, what: str, *, most: int) -> str:
 
 def ascending(keys: Iterable[_Key], what: str) -> None:
     """Refuse keys that are not strictly ascending: one set of rows has one encoding."""
-    rows = list(keys)
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(keys):
         if not before < after:
             raise FormError(f"{what}: rows are not strictly ascending")

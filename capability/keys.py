@@ -5,7 +5,7 @@ Two Ed25519 libraries disagree on crafted signatures, and a mesh whose nodes dis
 signature is split for ever. So nothing else in the project verifies entries, and `self_test`
 refuses to run on a library that answers the known edge cases differently.
 
-Source: Chalkias, Garillot, Nikolaenko, "Taming the many EdDSAs", 2020, table 6c (edge cases).
+The cases and their source are in `capability.edge_cases`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,22 @@ from typing import Final, Protocol
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import CryptoError
 
+from capability.edge_cases import EDGE_CASES
 from capability.errors import CapabilityError
 
 PUBLIC_BYTES: Final = 32
 SEED_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
+
+# RFC 8032, section 7.1, test 1: the signature of the empty message.
+_RFC_SEED: Final = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+_RFC_PUBLIC: Final = bytes.fromhex(
+    "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+)
+_RFC_SIGNATURE: Final = bytes.fromhex(
+    "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
+    "d25bf5f0595bbe24655141438e7a100b"
+)
 
 
 class Signer(Protocol):
@@ -61,3 +72,25 @@ def verify(public: bytes, data: bytes, signature: bytes) -> bool:
     except (CryptoError, ValueError):
         return False
     return True
+
+
+def self_test() -> None:
+    """
+    Refuse an Ed25519 library that does not sign and verify as every other node's does.
+
+    A node calls this once, before it reads or writes an entry. Cost: 1 ms.
+
+    Raises:
+        CapabilityError: Names the case and both verdicts; the remedy is another PyNaCl.
+    """
+    for number, case in enumerate(EDGE_CASES):
+        message, public, signature = map(bytes.fromhex, (case.message, case.public, case.signature))
+        verdict = verify(public, message, signature)
+        if verdict != case.accepted:
+            raise CapabilityError(
+                f"the Ed25519 library {'accepts' if verdict else 'refuses'} edge case {number} "
+                f"({case.tries}), every other node does the opposite; install PyNaCl's own wheel"
+            )
+    signer = SeedSigner(_RFC_SEED)
+    if signer.public != _RFC_PUBLIC or signer.sign(b"") != _RFC_SIGNATURE:
+        raise CapabilityError("the Ed25519 library does not sign as RFC 8032, test 1, says")

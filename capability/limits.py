@@ -15,7 +15,12 @@ HEADER_BYTES_MAX: Final = 256
 BODY_BYTES_MAX: Final = ENTRY_BYTES_MAX - HEADER_BYTES_MAX - 64 - 16
 #: Deepest nesting of a signed value.
 DEPTH_MAX: Final = 16
-#: Longest chain from a root key to a leaf (R2, "depth ≤ 8").
+#: Deepest nesting of a field's value: the body, its list of ops and the op are three levels.
+VALUE_DEPTH_MAX: Final = DEPTH_MAX - 3
+#: A decimal number and an attachment's media type, in bytes.
+DECIMAL_BYTES_MAX: Final = 64
+MEDIA_BYTES_MAX: Final = 128
+#: Longest chain from a root key to a leaf..
 CHAIN_DEPTH_MAX: Final = 8
 #: Scopes in one grant, birth-key steps in one scope, caveats in one grant.
 SCOPES_MAX: Final = 64
