@@ -99,7 +99,7 @@ class SignedHeader:
 
 @frozen
 class Entry:
-    """A whole entry; `data` is its wire form, byte for byte as it was signed and received."""
+    """A whole entry. It keeps the bytes that were signed, so they are never made anew."""
 
     id: bytes
     header: Header
@@ -157,6 +157,8 @@ def decode_header(data: bytes) -> Header:
     header = Header(author, lane, seq, prev, hlc, kind, leaf, body_len, hashed)  # type: ignore[arg-type]
     if (header.kind >= KIND_FIRST_DATA) != (header.lane == LANE_DATA):
         raise FormError(f"header: kind {header.kind} does not belong in lane {header.lane}")
+    if header.kind == KIND_GENESIS and (seq != 1 or prev != ZERO_ID or leaf != b""):
+        raise FormError("header: a genesis has seq 1, and neither prev nor leaf")
     if header.lane == LANE_AUTHORITY and header.seq > AUTHORITY_SEQ_MAX:
         raise FormError(f"header: authority seq {header.seq} exceeds {AUTHORITY_SEQ_MAX}")
     return header
@@ -211,7 +213,14 @@ def signing_mesh(header: Header, mesh_id: bytes) -> bytes:
 
 
 def verify_entry(entry: Entry | SignedHeader, mesh_id: bytes) -> None:
-    """Raise SignatureRefused unless the author signed this header in this mesh. Cost: 55 µs."""
+    """
+    Raise SignatureRefused unless the author signed this header in this mesh. Cost: 55 µs.
+
+    A genesis is accepted in the one mesh that its id names. Its signature covers no mesh id, so
+    without this test a key that founded two meshes could be shown to have forked in each.
+    """
+    if entry.header.kind == KIND_GENESIS and entry.id != mesh_id:
+        raise SignatureRefused(f"genesis {entry.id.hex()[:8]} is of another mesh")
     signed = DOMAIN_ENTRY + signing_mesh(entry.header, mesh_id) + entry.header_bytes
     if not verify(entry.header.author, signed, entry.signature):
         raise SignatureRefused(

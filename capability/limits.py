@@ -60,6 +60,11 @@ ADOPTS_MAX: Final = 1024
 ROOTS_MAX: Final = 16
 #: Entries in a ticket's chain: genesis, up to CHAIN_DEPTH_MAX links.
 TICKET_CHAIN_MAX: Final = CHAIN_DEPTH_MAX + 1
+#: A ticket before base32: it is pasted by hand, and goes whole into a joiner's first frames.
+TICKET_BYTES_MAX: Final = 16 * 1024
+#: Addresses in a ticket, and the longest host name that DNS allows.
+TICKET_ADDRESSES_MAX: Final = 16
+HOST_BYTES_MAX: Final = 253
 #: Integers are below 2**63 in size, so that every language can hold them.
 INT_MAX: Final = (1 << 63) - 1
 #: "Does not expire": the greatest instant that the format can write, in ms.
