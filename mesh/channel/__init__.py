@@ -1,5 +1,5 @@
 """
-The secure channel between two nodes: Noise XX and frames.
+The secure channel between two nodes: Noise XX, frames, and the binding to a node's identity.
 
 Pure and synchronous: no sockets, no clock, no randomness; see `mesh.channel.channel`.
 """
@@ -25,6 +25,12 @@ from mesh.channel.frames import (
     PING_TOKEN_BYTES,
     REKEY_FRAMES,
 )
+from mesh.channel.identity import (
+    PROTOCOL_PROLOGUE,
+    identity_payload,
+    prologue,
+    verify_identity,
+)
 from mesh.channel.noise import static_public
 
 __all__ = [
@@ -34,6 +40,7 @@ __all__ = [
     "PAYLOAD_BYTES_MAX",
     "PING_TOKEN_BYTES",
     "PONGS_WAITING_MAX",
+    "PROTOCOL_PROLOGUE",
     "REKEY_FRAMES",
     "Channel",
     "ChannelError",
@@ -47,5 +54,8 @@ __all__ = [
     "MessageTooLarge",
     "OutputFull",
     "Pong",
+    "identity_payload",
+    "prologue",
     "static_public",
+    "verify_identity",
 ]
