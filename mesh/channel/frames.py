@@ -179,6 +179,7 @@ class MessageAssembler:
             return None
         if not self._parts:
             return chunk
-        message = bytes(self._parts + chunk)
+        self._parts += chunk
+        message = bytes(self._parts)
         self._parts = bytearray()
         return message

@@ -179,8 +179,21 @@ def test_closed_by_us_still_receives_and_no_longer_answers_pings() -> None:
     right.send(b"in flight")
     right.ping(b"01234567")
     assert left.receive(right.take_output()) == [Message(b"in flight")]
-    assert right.receive(left.take_output()) == [Closed("")]
+    wire = left.take_output()
+    assert len(split_frames(wire)) == 1
+    assert right.receive(wire) == [Closed("")]
     assert left.take_output() == b""
+
+
+def test_closed_by_peer_answers_the_close_and_no_earlier_ping() -> None:
+    left, right = open_pair()
+    left.ping(b"01234567")
+    left.close("")
+    assert right.receive(left.take_output()) == [Closed("")]
+    wire = right.take_output()
+    assert len(split_frames(wire)) == 1
+    assert left.receive(wire) == [Closed("")]
+    assert right.take_output() == b""
 
 
 def test_close_is_answered_so_that_both_sides_know_that_nothing_was_cut_off() -> None:
@@ -213,7 +226,8 @@ def test_closed_by_peer_ignores_what_follows_and_sends_no_more() -> None:
     left, right = open_pair()
     left.close("bye")
     assert right.receive(left.take_output() + b"garbage after the end") == [Closed("bye")]
-    assert right.receive(b"more garbage") == []
+    assert right.receive(bytes(40)) == []
+    assert len(right._input) == 0
     assert not right.can_send
     with pytest.raises(ChannelUnusable, match="closed by the peer"):
         right.send(b"late")
