@@ -1,0 +1,115 @@
+"""
+Pins, and the branch of a forked lane that they select.
+
+A pin is effective on an entry if it counts, ranks before it, and is by an issuer or ancestor of
+the entry's chain or by a holder of REVOKE over its scopes. Of the effective pins at or beyond the
+fork, in the order (rank, id), the first selects the branch, each later one that extends the
+selected tip moves it, and the others are skipped. Equals cannot pin equals, so the rule is well
+founded: whether a pin counts is settled by links and pins of lesser rank alone.
+
+A pin that names an entry which is not held has no effect yet.
+
+Source: docs/formats.md, rule 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from capability.authority import Authority, covers
+from capability.bodies import Pin
+from capability.entry import LANE_AUTHORITY, LANE_DATA
+from capability.lane import Lane, LaneKey, Path
+from capability.links import Act
+from capability.permissions import REVOKE
+
+__all__ = ["Pins", "Statement", "is_effective", "lanes_named", "select"]
+
+
+@frozen(eq=False)
+class Statement:
+    """What one held pin says of one lane."""
+
+    pin: Act
+    seq: int
+    tip: bytes
+
+
+class Pins:
+    """Held pins by the lanes that they speak of."""
+
+    __slots__ = ("_rows", "_tips")
+
+    def __init__(self) -> None:
+        self._rows: dict[LaneKey, list[Statement]] = {}
+        self._tips: set[bytes] = set()
+
+    def add(self, act: Act) -> None:
+        """Index a pin's rows. Cost: O(rows)."""
+        for key, seq, tip in lanes_named(act.pin):
+            self._rows.setdefault(key, []).append(Statement(act, seq, tip))
+            self._tips.add(tip)
+
+    def names(self, entry_id: bytes) -> bool:
+        """Whether some held pin names this entry as a tip."""
+        return entry_id in self._tips
+
+    def of(self, key: LaneKey) -> Iterable[Statement]:
+        """Every statement about one lane, whether or not its pin counts."""
+        return self._rows.get(key, ())
+
+    def counted(self, key: LaneKey, lane: Lane) -> list[Statement]:
+        """The statements that may settle the lane's fork, by (rank, id)."""
+        assert lane.fork_seq is not None
+        rows = [
+            row
+            for row in self.of(key)
+            if row.seq >= lane.fork_seq and row.pin.counts and lane.holds(row.seq, row.tip)
+        ]
+        rows.sort(key=lambda row: (row.pin.rank, row.pin.id))
+        return rows
+
+
+def lanes_named(pin: Pin | None) -> list[tuple[LaneKey, int, bytes]]:
+    """The lanes of which a pin states a tip: (lane, seq, id)."""
+    found = []
+    for row in pin.rows if pin is not None else ():
+        for lane, tip in ((LANE_AUTHORITY, row.auth), (LANE_DATA, row.data)):
+            if tip is not None:
+                found.append(((row.author, lane), *tip))
+    return found
+
+
+def is_effective(pin: Act, target: Authority) -> bool:
+    """Whether a pin that counts binds the entries made by *target*."""
+    by = pin.under
+    if by is None or by.rank >= target.rank:
+        return False
+    if target.chain[: by.rank] == by.chain:
+        return True
+    return bool(by.perms & REVOKE) and covers(by, target)
+
+
+def select(lane: Lane, rows: list[Statement], targets: Iterable[Authority]) -> Path | None:
+    """
+    The selected branch of a forked lane, None if there is none.
+
+    Args:
+        lane: The lane.
+        rows: What `Pins.counted` gives for it.
+        targets: A pin is heard if it is effective on one of these.
+    """
+    targets = tuple(targets)
+    selected: Path | None = None
+    for row in rows:
+        if selected is not None and row.seq <= selected.seq:
+            continue
+        if not any(is_effective(row.pin, target) for target in targets):
+            continue
+        path = lane.path(row.seq, row.tip)
+        assert path is not None, "only held tips are counted"
+        if selected is None or lane.is_on(path, selected.seq, selected.id):
+            selected = path
+    return selected

@@ -1,0 +1,175 @@
+"""
+The frontier: what is held of every lane, and its root, an ordered Merkle tree of two levels.
+
+Each lane number has a tree of its own: 256 buckets by the first byte of the author, in each the
+encoded rows ascending by author. Equal roots mean equal rows. A changed row makes its bucket
+dirty, and a root recomputes only dirty buckets: O(rows of the bucket) + 8 KiB of hashing.
+
+Source: docs/formats-state.md §Frontier root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from attrs import frozen
+
+from capability.entry import LANE_AUTHORITY, LANE_DATA
+from capability.ids import DOMAIN_FRONTIER, DOMAIN_PROOF, digest
+from capability.lane import LaneKey
+from capability.ledger import Ledger
+from crdt.codec import encode
+
+__all__ = ["BUCKETS", "Frontier", "FrontierRow", "proof_digest", "row_of"]
+
+BUCKETS: Final = 256
+_EMPTY: Final = bytes(32)
+
+#: The wire form of a row; the lane number is given once for all rows.
+RowValue: TypeAlias = tuple[bytes, int, bytes, bytes]
+
+
+@frozen
+class FrontierRow:
+    """
+    What is held of one lane: up to *seq*, where the id is *head*; of a forked one, with its proof.
+
+    A forked lane is covered up to the pinned tip, or else to the last entry before the fork.
+    """
+
+    author: bytes
+    lane: int
+    seq: int
+    head: bytes
+    proof: bytes
+
+    def value(self) -> RowValue:
+        """The wire form: [author, seq, head, proof]."""
+        return (self.author, self.seq, self.head, self.proof)
+
+
+def proof_digest(proof: tuple[bytes, ...]) -> bytes:
+    """The 32 bytes that stand for a fork proof (its two ids, ascending), or b"" for none."""
+    if not proof:
+        return b""
+    assert len(proof) == 2, "a proof has two halves"
+    assert proof[0] < proof[1], "a proof is ascending"
+    return digest(DOMAIN_PROOF, proof[0] + proof[1])
+
+
+def row_of(ledger: Ledger, author: bytes, lane: int) -> FrontierRow | None:
+    """The row of one lane, None if nothing of it is held. Cost: O(1), in a forked lane O(pins)."""
+    held = ledger.lane(author, lane)
+    if held is None:
+        return None
+    if held.fork_seq is None:
+        return FrontierRow(author, lane, *held.tip, b"")
+    proof = proof_digest(held.proof)
+    path = ledger.pinned(author, lane)
+    if path is not None:
+        return FrontierRow(author, lane, path.seq, path.id, proof)
+    last = held.fork_seq - 1
+    return FrontierRow(author, lane, last, held.at(last), proof)
+
+
+class _Tree:
+    """The rows of one lane number."""
+
+    __slots__ = ("_buckets", "_dirty", "_hashes", "_root")
+
+    def __init__(self) -> None:
+        self._buckets: list[dict[bytes, FrontierRow]] = [{} for _ in range(BUCKETS)]
+        self._hashes = [_EMPTY] * BUCKETS
+        self._dirty: set[int] = set()
+        self._root = b""
+
+    def put(self, row: FrontierRow) -> None:
+        index = row.author[0]
+        self._buckets[index][row.author] = row
+        self._dirty.add(index)
+        self._root = b""
+
+    def get(self, author: bytes) -> FrontierRow | None:
+        return self._buckets[author[0]].get(author)
+
+    def rows(self) -> Iterator[FrontierRow]:
+        for bucket in self._buckets:
+            for author in sorted(bucket):
+                yield bucket[author]
+
+    def bucket_hashes(self) -> tuple[bytes, ...]:
+        for index in sorted(self._dirty):
+            bucket = self._buckets[index]
+            rows = b"".join(encode(bucket[author].value()) for author in sorted(bucket))
+            self._hashes[index] = digest(DOMAIN_FRONTIER, rows)
+        self._dirty.clear()
+        return tuple(self._hashes)
+
+    def root(self) -> bytes:
+        if not self._root:
+            self._root = digest(DOMAIN_FRONTIER, b"".join(self.bucket_hashes()))
+        return self._root
+
+
+class Frontier:
+    """
+    All rows, their two roots, and which rows moved since when.
+
+    `version` counts local changes; it means nothing to a peer.
+    """
+
+    __slots__ = ("_moved", "_trees", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._trees = {LANE_AUTHORITY: _Tree(), LANE_DATA: _Tree()}
+        # When each row last moved, ascending by that: a row that moves goes to the end.
+        self._moved: dict[LaneKey, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._moved)
+
+    def update(self, row: FrontierRow | None) -> bool:
+        """Put a row in place of the lane's former one; whether that changed anything. O(1)."""
+        if row is None or self.row(row.author, row.lane) == row:
+            return False
+        key = (row.author, row.lane)
+        self._trees[row.lane].put(row)
+        self.version += 1
+        self._moved.pop(key, None)
+        self._moved[key] = self.version
+        return True
+
+    def row(self, author: bytes, lane: int) -> FrontierRow | None:
+        """The row of one lane."""
+        return self._trees[lane].get(author)
+
+    def rows(self, lane: int) -> Iterator[FrontierRow]:
+        """The rows of one lane number, ascending by author."""
+        return self._trees[lane].rows()
+
+    def rows_since(self, version: int) -> list[FrontierRow]:
+        """The rows that moved after *version*, the last first. Cost: O(rows given)."""
+        found = []
+        for (author, lane), moved in reversed(self._moved.items()):
+            if moved <= version:
+                break
+            row = self.row(author, lane)
+            assert row is not None, "a row that moved is there"
+            found.append(row)
+        return found
+
+    def bucket_hashes(self, lane: int) -> tuple[bytes, ...]:
+        """The 256 hashes under a root, to find where two frontiers differ."""
+        return self._trees[lane].bucket_hashes()
+
+    @property
+    def auth_root(self) -> bytes:
+        """The root over the authority lanes."""
+        return self._trees[LANE_AUTHORITY].root()
+
+    @property
+    def data_root(self) -> bytes:
+        """The root over the data lanes."""
+        return self._trees[LANE_DATA].root()

@@ -1,0 +1,186 @@
+"""
+Held grants and pins, and what their bytes say: who is introduced, and by which chain.
+
+All of this is monotone. Once the links of a chain are held, what a grant passes on, or why it
+passes on nothing, never changes; an author once introduced stays so. Whether a grant counts
+depends on forks as well, and is the ledger's.
+
+A leaf that names an entry of another kind cannot be told from one that is not held, unless it
+names a pin; both leave what cites them without standing.
+
+Source: docs/formats.md, rules 1 and 2.
+"""
+
+from __future__ import annotations
+
+from attrs import define
+
+from capability.authority import Authority, derive, root_authority
+from capability.bodies import (
+    LIMIT_CHAIN_DEPTH,
+    Genesis,
+    Grant,
+    Pin,
+    decode_genesis,
+    decode_grant,
+    decode_pin,
+)
+from capability.entry import KIND_GRANT, KIND_PIN, Entry, Header
+from capability.errors import FormError
+from capability.limits import CHAIN_DEPTH_MAX
+from capability.verdict import Reason, Verdict
+
+__all__ = ["Act", "Links", "is_missing"]
+
+_LAST = 1 << 30
+
+
+@define(eq=False)
+class Act:
+    """
+    A held grant or pin, and what is known of it.
+
+    `under` is the authority by which it was made, None while a link is missing or if it has none;
+    `passes` the authority that a grant passes on, by its bytes alone; `flaw` why it never does.
+    The verdict is the ledger's.
+    """
+
+    id: bytes
+    header: Header
+    grant: Grant | None
+    pin: Pin | None
+    under: Authority | None = None
+    passes: Authority | None = None
+    flaw: Reason | None = None
+    verdict: Verdict = Verdict.UNDECIDED
+    reason: Reason = Reason.LINK_MISSING
+
+    @property
+    def rank(self) -> int:
+        """Of the entry; entries without standing come last, since nothing rests on them."""
+        return self.under.rank if self.under is not None else _LAST
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no missing link can change what its bytes say."""
+        return self.under is not None or self.flaw is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the ledger has found that it counts."""
+        return self.verdict is Verdict.COUNTS
+
+
+def is_missing(reason: Reason) -> bool:
+    """Whether a link that comes in later may lift this reason."""
+    return reason is Reason.NO_SUCH_GRANT or reason is Reason.LINK_MISSING
+
+
+class Links:
+    """The acts of one mesh, by id and by audience, and the authors that they introduce."""
+
+    __slots__ = ("_missing", "_to", "acts", "genesis", "introduced", "root", "roots")
+
+    def __init__(self, mesh_id: bytes) -> None:
+        self.genesis: Genesis | None = None
+        self.root = root_authority(mesh_id)
+        self.roots: frozenset[bytes] = frozenset()
+        self.introduced: set[bytes] = set()
+        self.acts: dict[bytes, Act] = {}
+        self._to: dict[bytes, list[Act]] = {}
+        # Acts by the link which they cite and which is not settled.
+        self._missing: dict[bytes, list[Act]] = {}
+
+    def begin(self, entry: Entry, mesh_id: bytes) -> Genesis:
+        """Take the roots from the genesis. Raises FormError, having changed nothing."""
+        self.genesis = decode_genesis(entry.body)
+        depth_max = self.genesis.limit(LIMIT_CHAIN_DEPTH, CHAIN_DEPTH_MAX)
+        self.root = root_authority(mesh_id, depth_max=depth_max)
+        self.roots = frozenset(self.genesis.roots)
+        self.introduced.update(self.genesis.roots)
+        return self.genesis
+
+    def add(self, entry: Entry) -> tuple[Act, list[Act], list[bytes]]:
+        """
+        Hold a grant or pin. A malformed one is held and void, so that its lane goes on.
+
+        Returns:
+            The act; the acts to be judged for the first time or anew, parents first; the authors
+            that are introduced by them. Cost: O(bytes of each).
+        """
+        act = _read(entry)
+        self.acts[act.id] = act
+        if act.grant is not None:
+            self._to.setdefault(act.grant.audience, []).append(act)
+        resolved = []
+        introduced = []
+        queue = [act]
+        for waiting in queue:
+            self._stand(waiting)
+            if not waiting.is_settled:
+                self._missing.setdefault(waiting.header.leaf, []).append(waiting)
+                continue
+            resolved.append(waiting)
+            queue += self._missing.pop(waiting.id, ())
+            if waiting.passes is not None and waiting.passes.audience not in self.introduced:
+                self.introduced.add(waiting.passes.audience)
+                introduced.append(waiting.passes.audience)
+        return act, resolved or [act], introduced
+
+    def held_by(self, author: bytes) -> list[tuple[Act, Authority]]:
+        """The grants to *author* with what they pass on, by bytes alone."""
+        return [(act, act.passes) for act in self._to.get(author, ()) if act.passes is not None]
+
+    def audiences(self) -> tuple[bytes, ...]:
+        """Everybody to whom a held grant is, sorted."""
+        return tuple(sorted(self._to))
+
+    def standing(self, header: Header) -> Authority | Reason:
+        """The authority under which an entry is made, by bytes alone, or why there is none."""
+        if not header.leaf:
+            if header.author not in self.roots:
+                return Reason.NOT_A_ROOT
+            return Reason.NEEDS_QUORUM if self.needs_quorum else self.root
+        link = self.acts.get(header.leaf)
+        if link is None:
+            return Reason.NO_SUCH_GRANT
+        if link.header.kind != KIND_GRANT:
+            return Reason.NOT_A_GRANT
+        if link.grant is not None and link.grant.audience != header.author:
+            return Reason.NOT_THE_AUDIENCE
+        if link.flaw is not None:
+            return Reason.GRANT_VOID
+        return link.passes or Reason.LINK_MISSING
+
+    @property
+    def needs_quorum(self) -> bool:
+        """Whether one root key alone has no rank."""
+        return self.genesis is not None and self.genesis.m > 1
+
+    def _stand(self, act: Act) -> None:
+        if act.flaw is not None:
+            return
+        under = self.standing(act.header)
+        if isinstance(under, Reason):
+            act.flaw = None if is_missing(under) else under
+            return
+        act.under = under
+        if act.grant is not None:
+            result = derive(under, act.grant, header=act.header, grant_id=act.id)
+            if isinstance(result, Reason):
+                act.flaw = result
+            else:
+                act.passes = result
+
+
+def _read(entry: Entry) -> Act:
+    grant = pin = flaw = None
+    try:
+        if entry.header.kind == KIND_GRANT:
+            grant = decode_grant(entry.body)
+        else:
+            assert entry.header.kind == KIND_PIN
+            pin = decode_pin(entry.body)
+    except FormError:
+        flaw = Reason.MALFORMED
+    return Act(entry.id, entry.header, grant, pin, flaw=flaw)
