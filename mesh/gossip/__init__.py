@@ -1,0 +1,1 @@
+"""Floor 4: membership, push and reconciliation, and the messages they speak."""
