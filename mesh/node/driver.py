@@ -1,0 +1,358 @@
+"""
+The driver: the only place where a running node's effects are executed.
+
+One batch: take what waits, let the engine decide, commit all records in one transaction in a
+worker thread, then do the rest in the order of the list. Nobody sees an effect before the records
+that it rests on are on disk; an effect that follows a failed commit never happens.
+
+After a failed commit (or a mistake inside the engine, whose state then cannot be trusted) every
+request of the batch gets the error, all links are closed, and the engine is built anew from disk.
+When that happens again and again, writing fails at once with the same error, reads go on from the
+last engine, and the next attempt waits longer and longer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from copy import copy
+from typing import Any, Final, Generic, Protocol, TypeVar, assert_never
+
+import trio
+from attrs import define, field
+
+from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
+from mesh.core.errors import MeshError, RemoteError, StorageError, Unknown
+from mesh.core.events import Event
+from mesh.core.inputs import Address, Input, Now, Tick
+from mesh.core.limits import BATCH_INPUTS_MAX
+from mesh.core.records import Record
+from mesh.node.clock import Clock, system_now
+from mesh.node.crashpoints import reach
+from mesh.node.inbox import Inbox
+from mesh.node.ports import EnginePort, StorePort
+from mesh.node.requests import REQUEST_S_MAX, Requests, number_of
+
+#: A batch ends when the engine has worked this long, so that links and doors get their turn.
+BATCH_MS_MAX: Final = 50
+#: Wait before the engine is built again after a second failure in a row; doubles up to the other.
+RECOVER_S_MIN: Final = 0.5
+RECOVER_S_MAX: Final = 15.0
+#: A deadline that does not move after its `Tick` is tried again no sooner than this.
+TICK_MS_MIN: Final = 5
+
+E = TypeVar("E", bound=EnginePort)
+
+
+class LinkTable(Protocol):
+    """What the driver needs of the links."""
+
+    is_paused: bool
+
+    @property
+    def next_number(self) -> int:
+        """Links opened from now on have this number or a greater one."""
+
+    def connect(self, address: Address, node: bytes | None) -> None: ...
+
+    def send(self, number: int, data: bytes) -> bool: ...
+
+    def disconnect(self, number: int, reason: str) -> None: ...
+
+    def reset(self, reason: str) -> None: ...
+
+
+class Recorder(Protocol):
+    """Writes down what the engine is told and how it answers; see `mesh.node.recorder`."""
+
+    def loaded(self, now: Now) -> None:
+        """The engine was built from disk."""
+
+    def told(self, now: Now, item: Input | None) -> None:
+        """An input, or None for `start`."""
+
+    def flushed(self, now: Now, effects: list[Effect]) -> None:
+        """The end of a batch, with all its effects."""
+
+    def committed(self, *, is_durable: bool) -> None:
+        """How its commit ended."""
+
+
+class _BatchFailed(Exception):
+    """The batch did not happen; `error` is what its requests are told."""
+
+    def __init__(self, error: MeshError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@define(eq=False)
+class Driver(Generic[E]):
+    """
+    Runs one engine.
+
+    Attributes:
+        engine: The current one, for reading only; it is replaced after a failed commit.
+        failure: Why writing is refused now, None while all is well.
+    """
+
+    engine: E
+    _load: Callable[[Now], E]
+    _store: StorePort
+    _links: LinkTable
+    _emit: Callable[[tuple[Event, ...]], None]
+    _log: Callable[[Log], None]
+    _clock: Clock = system_now
+    _recorder: Recorder | None = None
+    # Replaced in tests on a virtual clock, which does not wait for threads.
+    _in_thread: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync
+    failure: MeshError | None = None
+    inbox: Inbox = field(factory=Inbox)
+    requests: Requests = field(factory=Requests)
+    _first_link: int = 0
+    _failures: int = 0
+    _ticked_ms: int = 0
+
+    async def request(
+        self, make: Callable[[int], Input], *, timeout_s: float = REQUEST_S_MAX
+    ) -> object:
+        """Ask the engine; see `Requests.ask` for what may be raised."""
+        # The first rebuild takes a moment and is waited for; after that the answer is known.
+        if self.failure is not None and self._failures > 1:
+            raise copy(self.failure) from self.failure.__cause__
+        return await self.requests.ask(self.inbox.put, make, timeout_s=timeout_s)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start the engine, then serve batches until cancelled."""
+        try:
+            if self._recorder is not None:
+                self._recorder.loaded(self._clock())
+            await self._attempt(None)
+            task_status.started()
+            while True:
+                if self.failure is not None:
+                    await self._recover()
+                else:
+                    await self.inbox.wait(self._wait_until_s())
+                    await self._attempt(self._collect)
+        finally:
+            self.requests.stop()
+
+    def _wait_until_s(self) -> float:
+        deadline = self.engine.deadline
+        if deadline is None:
+            return math.inf
+        # One ms more, so that the truncated clock has surely reached the deadline.
+        return (max(deadline, self._ticked_ms + TICK_MS_MIN) + 1) / 1000
+
+    async def _attempt(self, collect: Callable[[list[Input]], list[Effect]] | None) -> None:
+        """One batch; without *collect*, that of `start`."""
+        taken: list[Input] = []
+        try:
+            effects = self._begin() if collect is None else collect(taken)
+            if not effects and not taken and collect is not None:
+                return
+            await self._commit(effects)
+        except _BatchFailed as failed:
+            self._fail(taken, failed.error)
+            return
+        self._execute_all(effects)
+        reach("after_batch")
+
+    def _begin(self) -> list[Effect]:
+        now = self._clock()
+        if self._recorder is not None:
+            self._recorder.told(now, None)
+        effects = self._guard(lambda: self.engine.start(now))
+        return self._flush(effects)
+
+    def _collect(self, taken: list[Input]) -> list[Effect]:
+        """Let the engine handle what waits, within the bounds of a batch."""
+        effects: list[Effect] = []
+        reach("before_engine")
+        started_ms = self._clock().mono_ms
+        deadline = self.engine.deadline
+        if deadline is not None and started_ms >= max(deadline, self._ticked_ms + TICK_MS_MIN):
+            self._ticked_ms = started_ms
+            taken.append(Tick())
+            effects += self._handle(taken[-1])
+        while len(taken) < BATCH_INPUTS_MAX and (item := self.inbox.pop()) is not None:
+            if self._is_stale(item) or not self.requests.taken(item):
+                continue
+            taken.append(item)
+            effects += self._handle(item)
+            if self._clock().mono_ms - started_ms >= BATCH_MS_MAX:
+                break
+        if taken:
+            effects = self._flush(effects)
+        reach("after_engine")
+        return effects
+
+    def _is_stale(self, item: Input) -> bool:
+        # Links from before the engine was rebuilt mean nothing to the new one.
+        link = getattr(item, "link", None)
+        return isinstance(link, int) and link < self._first_link
+
+    def _handle(self, item: Input) -> list[Effect]:
+        now = self._clock()
+        if self._recorder is not None:
+            self._recorder.told(now, item)
+        try:
+            return self.engine.handle(item, now)
+        except StorageError as error:
+            raise _BatchFailed(error) from error
+        except RemoteError as error:
+            # A failed `handle` has changed nothing, so the peer's fault ends the peer's link only.
+            link = getattr(item, "link", None)
+            self._note("engine.peer_fault", error, link=link)
+            return [] if link is None else [Disconnect(link, error.code)]
+        except MeshError as error:
+            number = number_of(item)
+            if number is None:
+                self._note("engine.refused", error)
+                return []
+            return [Reply(number, error=error)]
+        except Exception as error:
+            raise _BatchFailed(_internal_error(error)) from error
+
+    def _flush(self, effects: list[Effect]) -> list[Effect]:
+        now = self._clock()
+        effects = effects + self._guard(lambda: self.engine.flush(now))
+        if self._recorder is not None:
+            self._recorder.flushed(now, effects)
+        return effects
+
+    def _guard(self, step: Callable[[], list[Effect]]) -> list[Effect]:
+        try:
+            return step()
+        except MeshError as error:
+            raise _BatchFailed(error) from error
+        except Exception as error:
+            raise _BatchFailed(_internal_error(error)) from error
+
+    async def _commit(self, effects: list[Effect]) -> None:
+        records: list[Record] = []
+        for effect in effects:
+            if isinstance(effect, Persist):
+                records += effect.records
+        reach("before_commit")
+        if records:
+            try:
+                # Shielded: a transaction is not left between two minds when the node stops.
+                with trio.CancelScope(shield=True):
+                    await self._in_thread(self._store.commit, tuple(records))
+            except Exception as error:
+                if self._recorder is not None:
+                    self._recorder.committed(is_durable=False)
+                raise _BatchFailed(_storage_error(error)) from error
+        reach("after_commit")
+        if self._recorder is not None:
+            self._recorder.committed(is_durable=True)
+        try:
+            self.engine.committed()
+        except Exception as error:
+            unknown = Unknown("it may be on disk, but the engine failed after that")
+            raise _BatchFailed(unknown) from error
+        if records:
+            self._failures = 0
+        reach("after_committed")
+
+    def _execute_all(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            try:
+                self._execute(effect)
+            except Exception as error:  # noqa: BLE001 - the others of the batch are promised too
+                self._note("driver.effect_failed", error, effect=type(effect).__name__)
+
+    def _execute(self, effect: Effect) -> None:
+        match effect:
+            case Persist():
+                pass
+            case Send(link, data):
+                reach("before_send")
+                self._links.send(link, data)
+                reach("after_send")
+            case Connect(address, node):
+                self._links.connect(address, node)
+            case Disconnect(link, reason):
+                self._links.disconnect(link, reason)
+            case Emit(events):
+                reach("before_emit")
+                self._emit(events)
+                reach("after_emit")
+            case Reply():
+                reach("before_reply")
+                self.requests.answer(effect)
+                reach("after_reply")
+            case Log():
+                self._log(effect)
+            case _:
+                assert_never(effect)
+
+    def _fail(self, taken: list[Input], error: MeshError) -> None:
+        self._failures += 1
+        self.failure = error
+        for item in taken:
+            self.requests.fail(item, error)
+        # Taken in an earlier batch, whose records are on disk: nobody knows how far it came.
+        self.requests.fail_handed_over(Unknown("the engine restarted before it answered"))
+        self._links.is_paused = True
+        self._links.reset("the node restarts its engine")
+        self._note("driver.batch_failed", error, in_a_row=self._failures)
+
+    async def _recover(self) -> None:
+        """Build the engine anew, at once the first time, later after a growing pause."""
+        assert self.failure is not None
+        if self._failures > 1:
+            pause_s = RECOVER_S_MIN * 2 ** min(self._failures - 2, 10)
+            await self._refuse_for(min(pause_s, RECOVER_S_MAX))
+        now = self._clock()
+        try:
+            with trio.CancelScope(shield=True):
+                engine: E = await self._in_thread(self._load, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, reads go on and it is tried again
+            self._failures += 1
+            self.failure = _storage_error(error)
+            self._note("driver.load_failed", self.failure, in_a_row=self._failures)
+            return
+        self.engine = engine
+        self._first_link = self._links.next_number
+        self._ticked_ms = 0
+        self.failure = None
+        self._links.is_paused = False
+        if self._recorder is not None:
+            self._recorder.loaded(now)
+        self._log(Log("info", "driver.rebuilt", (("after_failures", self._failures),)))
+        await self._attempt(None)
+
+    async def _refuse_for(self, pause_s: float) -> None:
+        assert self.failure is not None
+        until_s = trio.current_time() + pause_s
+        while trio.current_time() < until_s:
+            await self.inbox.wait(until_s)
+            while (item := self.inbox.pop()) is not None:
+                self.requests.fail(item, self.failure)
+
+    def _note(self, event: str, error: BaseException, **fields: object) -> None:
+        cause = error.__cause__
+        described = (("error", f"{type(error).__name__}: {error}"), ("cause", repr(cause or "")))
+        self._log(Log("error", event, (*described, *fields.items())))
+
+
+def _internal_error(error: Exception) -> MeshError:
+    # A mistake of ours: what the engine holds now may be half a change.
+    return MeshError(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="nothing was written; please report it with node.log",
+    )
+
+
+def _storage_error(error: BaseException) -> MeshError:
+    if isinstance(error, MeshError):
+        return error
+    failure = StorageError(
+        f"the disk refused: {type(error).__name__}: {error}",
+        hint="free space or repair the disk; `mesh doctor` says more",
+    )
+    failure.__cause__ = error
+    return failure

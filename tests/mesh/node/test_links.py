@@ -1,0 +1,260 @@
+"""Links over memory streams and over loopback: liveness, bounds, and faults that stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from mesh.core.inputs import (
+    DialFailed,
+    LinkClosed,
+    LinkOpened,
+    Measured,
+    OutboxDrained,
+    Received,
+)
+from mesh.core.limits import MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, SILENCE_MS_MAX
+from mesh.node import link as link_module
+from mesh.node.link import CLOSE_S_MAX, HANDSHAKE_S_MAX, STALL_S_MAX
+from mesh.transport import tcp
+from tests.mesh.node.helpers import MESH, End, keys, signer
+
+
+@asynccontextmanager
+async def two(
+    *, numbers: tuple[int, int] = (1, 2), meshes: tuple[bytes, bytes] = (MESH, MESH)
+) -> AsyncIterator[tuple[End, End, tcp.Address]]:
+    """A dials B over loopback."""
+    a, b = (End.of(n, m) for n, m in zip(numbers, meshes, strict=True))
+    listeners = await tcp.bind([("127.0.0.1", 0)])
+    (address,) = tcp.bound_addresses(listeners)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(a.links.run, [])
+        await nursery.start(b.links.run, listeners)
+        yield a, b, address
+        nursery.cancel_scope.cancel()
+
+
+async def test_messages_arrive_whole_and_in_order() -> None:
+    async with two() as (a, b, address):
+        a.links.connect(address, signer(2).public)
+        opened = await a.first(LinkOpened)
+        accepted = await b.first(LinkOpened)
+        assert (opened.peer, opened.outbound, opened.address) == (signer(2).public, True, address)
+        assert (accepted.peer, accepted.outbound, accepted.address) == (
+            signer(1).public,
+            False,
+            None,
+        )
+        assert opened.handshake_hash == accepted.handshake_hash
+        messages = [b"", b"x", b"y" * MESSAGE_BYTES_MAX, b"z" * 70_000]
+        for data in messages:
+            assert a.links.send(opened.link, data)
+            assert b.links.send(accepted.link, data)
+        await b.first(Received, len(messages))
+        await a.first(Received, len(messages))
+        assert [i.data for i in b.all(Received)] == messages
+        assert [i.data for i in a.all(Received)] == messages
+
+
+async def test_closing_tells_both_sides_why() -> None:
+    async with two() as (a, b, address):
+        a.links.connect(address, None)
+        opened = await a.first(LinkOpened)
+        await b.first(LinkOpened)
+        a.links.send(opened.link, b"last words")
+        a.links.disconnect(opened.link, "goodbye")
+        assert (await b.first(LinkClosed)).reason == "closed by the peer: goodbye"
+        assert (await a.first(LinkClosed)).reason == "goodbye"
+        assert [i.data for i in b.all(Received)] == [b"last words"]
+        assert not a.links.open
+        assert not b.links.open
+
+
+@pytest.mark.parametrize(
+    ("numbers", "meshes", "expected"),
+    [
+        ((1, 2), (MESH, b"o" * 32), None),
+        ((1, 2), (MESH, MESH), signer(3).public),
+        ((1, 1), (MESH, MESH), None),
+    ],
+    ids=["another mesh", "another node", "itself"],
+)
+async def test_a_wrong_peer_is_a_failed_dial(
+    numbers: tuple[int, int], meshes: tuple[bytes, bytes], expected: bytes | None
+) -> None:
+    async with two(numbers=numbers, meshes=meshes) as (a, b, address):
+        a.links.connect(address, expected)
+        assert (await a.first(DialFailed)).address == address
+        await trio.sleep(0.05)
+        assert not a.all(LinkOpened)
+        assert not b.all(LinkOpened)
+        assert not b.links.open
+
+
+async def test_nobody_there_is_a_failed_dial() -> None:
+    listeners = await tcp.bind([("127.0.0.1", 0)])
+    (address,) = tcp.bound_addresses(listeners)
+    await listeners[0].aclose()
+    end = End.of(1)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(end.links.run, [])
+        end.links.connect(address, None)
+        assert "refused" in (await end.first(DialFailed)).reason.lower()
+        nursery.cancel_scope.cancel()
+
+
+async def test_garbage_ends_only_its_own_connection() -> None:
+    async with two() as (a, b, address):
+        a.links.connect(address, None)
+        opened = await a.first(LinkOpened)
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x00\x20" + bytes(32), b"\xff" * 5000):
+            stream = await trio.open_tcp_stream(*address)
+            with trio.fail_after(5):
+                try:
+                    await stream.send_all(garbage)
+                    while await stream.receive_some():
+                        pass
+                except trio.BrokenResourceError:
+                    pass
+            await stream.aclose()
+        a.links.send(opened.link, b"still here")
+        assert (await b.first(Received)).data == b"still here"
+        assert [line.event for line in b.lines] == ["link.refused"] * 3
+
+
+# Over memory streams, in virtual time.
+
+
+class Wire:
+    """Two ends over memory streams; `cut` loses all that is sent later, silently."""
+
+    def __init__(self) -> None:
+        self.a, self.b = End.of(1), End.of(2)
+        self.near, self.far = trio.testing.memory_stream_pair()
+
+    def cut(self) -> None:
+        for stream in (self.near, self.far):
+
+            async def lose(data: object) -> None:
+                await trio.lowlevel.checkpoint()
+
+            stream.send_all = lose
+
+    async def serve(self, end: End, stream: trio.abc.Stream, *, outbound: bool) -> None:
+        if not outbound:
+            await end.links.serve_stream(stream, ("10.0.0.1", 1))
+            return
+        channel = end.links.keys.channel(outbound=True)
+        ready = await link_module.shake_hands(stream, channel, end.links.keys, expected=None)
+        await end.links._serve(stream, channel, ready, outbound=True, address=("10.0.0.2", 2))
+
+
+@asynccontextmanager
+async def wired() -> AsyncIterator[Wire]:
+    wire = Wire()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: wire.serve(wire.a, wire.near, outbound=True))
+        nursery.start_soon(lambda: wire.serve(wire.b, wire.far, outbound=False))
+        await wire.a.first(LinkOpened)
+        await wire.b.first(LinkOpened)
+        yield wire
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_idle_link_stays_and_is_measured_each_heartbeat(autojump_clock: object) -> None:
+    async with wired() as wire:
+        await trio.sleep(60)
+        for end in (wire.a, wire.b):
+            assert not end.all(LinkClosed)
+            assert 50 <= len(end.all(Measured)) <= 62
+
+
+async def test_silence_closes_a_link_in_time(autojump_clock: object) -> None:
+    async with wired() as wire:
+        await trio.sleep(10)
+        wire.cut()
+        await trio.sleep(SILENCE_MS_MAX / 1000 + 0.1)
+        assert wire.a.all(LinkClosed)
+        assert wire.b.all(LinkClosed)
+        assert "silent" in wire.a.all(LinkClosed)[0].reason
+
+
+async def test_an_engine_that_pauses_does_not_close_its_links(autojump_clock: object) -> None:
+    async with wired() as wire:
+        wire.b.gate = trio.Event()
+        number = wire.a.all(LinkOpened)[0].link
+        wire.a.links.send(number, b"one")
+        await trio.sleep(30)
+        assert not wire.a.all(LinkClosed)
+        wire.b.gate.set()
+        await trio.sleep(10)
+        assert not wire.b.all(LinkClosed)
+        assert [i.data for i in wire.b.all(Received)] == [b"one"]
+
+
+async def test_a_peer_that_reads_nothing_is_closed_and_costs_no_more_than_the_bound(
+    autojump_clock: object,
+) -> None:
+    async with wired() as wire:
+
+        async def stuck(data: object) -> None:
+            await trio.sleep_forever()
+
+        wire.near.send_all = stuck
+        number = wire.a.all(LinkOpened)[0].link
+        link = wire.a.links.open[number]
+        sent = [wire.a.links.send(number, b"x" * 100_000) for _ in range(100)]
+        assert not all(sent)
+        assert link.outbox_bytes <= OUTBOX_BYTES_MAX
+        await trio.sleep(STALL_S_MAX + 1)
+        (closed,) = wire.a.all(LinkClosed)
+        assert "dropped" in closed.reason
+
+
+async def test_the_engine_hears_when_a_full_outbox_has_drained(autojump_clock: object) -> None:
+    async with wired() as wire:
+        number = wire.a.all(LinkOpened)[0].link
+        sent = [wire.a.links.send(number, b"x" * 100_000) for _ in range(60)]
+        assert sent.count(False) > 0
+        await trio.sleep(1)
+        assert wire.a.all(OutboxDrained) == [OutboxDrained(number)]
+        assert len(wire.b.all(Received)) == sent.count(True)
+
+
+async def test_a_handshake_that_does_not_end_is_dropped(autojump_clock: object) -> None:
+    end = End.of(1)
+    near, far = trio.testing.memory_stream_pair()
+    started = trio.current_time()
+    await end.links.serve_stream(far, ("10.0.0.9", 9))
+    assert trio.current_time() - started == pytest.approx(HANDSHAKE_S_MAX)
+    assert await near.receive_some() == b""
+    assert len(end.links.gate) == 0
+
+
+async def test_closing_all_is_bounded_even_if_nobody_answers(autojump_clock: object) -> None:
+    async with wired() as wire:
+        wire.cut()
+        started = trio.current_time()
+        await wire.a.links.close_all("stopping")
+        assert not wire.a.links.open
+        assert trio.current_time() - started <= CLOSE_S_MAX + 1
+
+
+async def test_no_links_are_made_while_paused(autojump_clock: object) -> None:
+    end = End.of(1)
+    end.links.is_paused = True
+    near, far = trio.testing.memory_stream_pair()
+    await end.links.serve_stream(far, ("10.0.0.9", 9))
+    assert await near.receive_some() == b""
+    assert end.inputs == []
+
+
+def test_static_keys_are_fresh_and_not_shown() -> None:
+    one, other = keys(1), keys(1)
+    assert one.payload != other.payload
+    assert "static_key" not in repr(one)
