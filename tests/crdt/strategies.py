@@ -1,9 +1,10 @@
 """Generators shared by the tests of crdt/."""
 
+from attrs import frozen
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from crdt.codec import INT_MAX, INT_MIN
+from crdt.codec import INT_MAX, INT_MIN, Value
 
 # Bounded so that the whole folder runs in well under half a minute on two cores.
 BOUNDED = settings(max_examples=100, deadline=None)
@@ -23,3 +24,44 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=20).map(tu
 
 few_values = st.sampled_from([None, False, True, 0, 1, -1, "", "a", b"", b"a", (1,), (True,)])
 """Values that Python takes for equal, or that look alike in another type."""
+
+
+@frozen
+class Act:
+    """*replica* performs *operation*; its clock has moved on by *pause* before."""
+
+    replica: int
+    operation: tuple[Value, ...]
+    pause: int
+
+
+@frozen
+class Meet:
+    """*replica* joins the whole state of *other*."""
+
+    replica: int
+    other: int
+
+
+@frozen
+class Deliver:
+    """*replica* joins the delta of some earlier act, alone and out of causal order."""
+
+    replica: int
+    choice: int
+
+
+Step = Act | Meet | Deliver
+REPLICAS = 3
+_replicas = st.integers(0, REPLICAS - 1)
+
+
+def histories(operations: st.SearchStrategy[tuple[Value, ...]]) -> st.SearchStrategy[list[Step]]:
+    """Concurrent histories of three replicas that act, meet, and receive lone deltas."""
+    step = st.one_of(
+        st.builds(Act, _replicas, operations, st.integers(1, 3)),
+        st.builds(Act, _replicas, operations, st.integers(1, 3)),
+        st.builds(Meet, _replicas, _replicas),
+        st.builds(Deliver, _replicas, st.integers(0, 100)),
+    )
+    return st.lists(step, max_size=14)
