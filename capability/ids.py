@@ -13,6 +13,7 @@ _PREFIX: Final = b"worknode-mesh/v1"
 DOMAIN_ENTRY: Final = _PREFIX + b"/entry\0"
 DOMAIN_BODY: Final = _PREFIX + b"/body\0"
 DOMAIN_WORKNODE: Final = _PREFIX + b"/worknode\0"
+DOMAIN_ROOT: Final = _PREFIX + b"/root-worknode\0"
 DOMAIN_JOIN: Final = _PREFIX + b"/join\0"
 DOMAIN_TICKET: Final = _PREFIX + b"/ticket\0"
 DOMAIN_SESSION: Final = _PREFIX + b"/session\0"
@@ -55,7 +56,9 @@ def worknode_id(parent: bytes, key_class: int, key: bytes) -> bytes:
 
 def root_worknode(mesh_id: bytes) -> bytes:
     """The Worknode that every other one of the mesh is born under; it needs no create."""
-    return digest(DOMAIN_WORKNODE, mesh_id, WORKNODE_BYTES)
+    # A domain of its own: under that of births, one mesh id in 128 reads as parent ‖ class ‖ key,
+    # and its root could be created as a child.
+    return digest(DOMAIN_ROOT, mesh_id, WORKNODE_BYTES)
 
 
 def own_key(author: bytes, nonce: bytes) -> bytes:

@@ -141,7 +141,7 @@ def chain() -> list[dict[str, Any]]:
         ],
     )
     mesh = genesis["id"]
-    root = blake("worknode", mesh, 16)
+    root = blake("root-worknode", mesh, 16)
     shed = worknode(root, 1, b"shed")
     own = public(ROOT) + bytes(range(16))
     bench = worknode(shed, 0, own)
@@ -230,7 +230,7 @@ def chain() -> list[dict[str, Any]]:
 def data(known: list[dict[str, Any]]) -> dict[str, Any]:
     """One data entry with every op of this version; each line below is one."""
     mesh, member = known[0]["id"], known[3]
-    root = blake("worknode", mesh, 16)
+    root = blake("root-worknode", mesh, 16)
     mine = public(NODE) + b"n" * 16
     task, shared = worknode(root, 0, mine), worknode(root, 1, b"import-7")
     nodes = sorted([task, shared])
@@ -325,7 +325,7 @@ def ticket(known: list[dict[str, Any]]) -> dict[str, Any]:
 
 def ids(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
     mesh = known[0]["id"]
-    root = blake("worknode", mesh, 16)
+    root = blake("root-worknode", mesh, 16)
     own = public(NODE) + b"n" * 16
     return [
         {"name": "root", "mesh": mesh, "id": root},
