@@ -1,1 +1,1 @@
-"""Floor 6: TCP connections and the discovery of addresses. What flows over them is not known here."""
+"""Floor 6: TCP connections and the discovery of addresses, whatever may flow over them."""
