@@ -14,7 +14,7 @@ last engine, and the next attempt waits longer and longer.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from copy import copy
 from typing import Any, Final, Generic, Protocol, TypeVar, assert_never
 
@@ -28,7 +28,7 @@ from mesh.core.inputs import Address, Input, Now, Tick
 from mesh.core.limits import BATCH_INPUTS_MAX
 from mesh.core.records import Record
 from mesh.node.clock import Clock, system_now
-from mesh.node.crashpoints import reach
+from mesh.node.crashpoints import is_armed, reach
 from mesh.node.inbox import Inbox
 from mesh.node.ports import EnginePort, StorePort
 from mesh.node.requests import REQUEST_S_MAX, Requests, number_of
@@ -236,11 +236,13 @@ class Driver(Generic[E]):
             if isinstance(effect, Persist):
                 records += effect.records
         reach("before_commit")
+        if is_armed:
+            records = _Watched(records)
         if records:
             try:
                 # Shielded: a transaction is not left between two minds when the node stops.
                 with trio.CancelScope(shield=True):
-                    await self._in_thread(self._store.commit, tuple(records))
+                    await self._in_thread(self._store.commit, records)
             except Exception as error:
                 if self._recorder is not None:
                     self._recorder.committed(is_durable=False)
@@ -310,7 +312,7 @@ class Driver(Generic[E]):
         try:
             with trio.CancelScope(shield=True):
                 engine: E = await self._in_thread(self._load, now)
-        except Exception as error:  # noqa: BLE001 - whatever it is, reads go on and it is tried again
+        except Exception as error:  # noqa: BLE001 - reads go on, it is tried again
             self._failures += 1
             self.failure = _storage_error(error)
             self._note("driver.load_failed", self.failure, in_a_row=self._failures)
@@ -337,6 +339,14 @@ class Driver(Generic[E]):
         cause = error.__cause__
         described = (("error", f"{type(error).__name__}: {error}"), ("cause", repr(cause or "")))
         self._log(Log("error", event, (*described, *fields.items())))
+
+
+class _Watched(list[Record]):
+    """Records that notice when the last of them is written: the place before COMMIT."""
+
+    def __iter__(self) -> Iterator[Record]:
+        yield from super().__iter__()
+        reach("in_commit")
 
 
 def _internal_error(error: Exception) -> MeshError:

@@ -2,7 +2,7 @@
 What waits for the engine, bounded by number and by bytes.
 
 A memory channel would bound the number alone, and a thousand messages of the largest size are a
-gigabyte. Whoever puts into a full inbox waits its turn; that is the back-pressure on links and doors.
+gigabyte. Whoever puts into a full inbox waits its turn: the back-pressure on links and doors.
 """
 
 from __future__ import annotations

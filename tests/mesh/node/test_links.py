@@ -1,4 +1,4 @@
-"""Links over memory streams and over loopback: liveness, bounds, and faults that stay where they are."""
+"""Links over memory streams and loopback: liveness, bounds, and faults that stay in one link."""
 
 from __future__ import annotations
 
