@@ -1,0 +1,196 @@
+"""
+Admission: what becomes of an entry that a peer has sent (the table at the end of docs/formats.md).
+
+    bad form, hash, size, signature   the link is closed
+    another mesh, not after its prev  refused for good, and reported
+    author not introduced             waiting room
+    gap before it                     deferred; ask from my head
+    another entry where prev should be  reported; a bisection by headers finds the fork
+    chained and introduced            held (`mesh.replica.held`)
+
+Every entry that is kept anywhere has a verified signature, so a stranger cannot fill a room with
+noise under somebody else's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+from capability.entry import Entry, SignedHeader, decode_entry, verify_entry
+from capability.errors import CapabilityError, FormError
+from capability.lane import Place
+from capability.ledger import Change
+from mesh.core.errors import ProtocolViolation
+from mesh.core.limits import (
+    DEFERRED_BYTES_MAX,
+    DEFERRED_ENTRIES_MAX,
+    REFUSALS_KEPT_MAX,
+    WAITING_BYTES_MAX,
+    WAITING_ENTRIES_MAX,
+)
+from mesh.core.records import PutEntry, Record
+from mesh.replica.held import Held
+from mesh.replica.rooms import LaneKey, Room
+
+_REFUSED: Final = {
+    Place.STALE: "stamp not after the one before it",
+    Place.FULL: "lane is full",
+    Place.FOREIGN: "genesis of another mesh",
+}
+
+
+@frozen
+class Refusal:
+    """An entry that is refused for good, and why."""
+
+    author: bytes
+    lane: int
+    seq: int
+    reason: str
+
+
+@define
+class Outcome:
+    """What one batch of received entries came to."""
+
+    held: list[Entry] = field(factory=list)
+    records: list[Record] = field(factory=list)
+    #: Lanes with something deferred: ask from my head.
+    gaps: set[LaneKey] = field(factory=set)
+    #: Lanes in which the sender has another entry where I hold one.
+    mismatches: set[LaneKey] = field(factory=set)
+    #: Authors for whom no chain is held.
+    unknown: set[bytes] = field(factory=set)
+    introduced: list[bytes] = field(factory=list)
+    forked: list[LaneKey] = field(factory=list)
+    refused: list[Refusal] = field(factory=list)
+
+    def note(self, change: Change) -> None:
+        """Add what the ledger said of one entry or proof."""
+        self.introduced.extend(change.introduced)
+        self.forked.extend(change.forked)
+
+
+@define
+class Admission:
+    """The door for received entries: two rooms, a list of refusals, and what is held."""
+
+    held: Held
+    mesh_id: bytes
+    deferred: Room = field(factory=lambda: Room(DEFERRED_ENTRIES_MAX, DEFERRED_BYTES_MAX))
+    waiting: Room = field(factory=lambda: Room(WAITING_ENTRIES_MAX, WAITING_BYTES_MAX))
+    refusals: list[Refusal] = field(factory=list)
+
+    def receive(self, batch: Sequence[bytes], *, wall_ms: int) -> Outcome:
+        """
+        Take in encoded entries, in any order, with duplicates.
+
+        Raises:
+            ProtocolViolation: One of them is no entry of this mesh or its signature is wrong;
+                those before it in the batch are held (`outcome` of the error), the rest is not
+                looked at.
+        """
+        outcome = Outcome()
+        for data in batch:
+            try:
+                entry = decode_entry(data)
+                if self._known(entry):
+                    continue
+                verify_entry(entry, self.mesh_id)
+                self._admit(entry, outcome, wall_ms)
+            except CapabilityError as error:
+                raise BadEntry(str(error), outcome) from error
+        return outcome
+
+    def receive_proof(self, first: SignedHeader, second: SignedHeader) -> Outcome:
+        """
+        Take in a fork proof.
+
+        Raises:
+            ProtocolViolation: It proves nothing, or a signature is wrong.
+        """
+        outcome = Outcome()
+        try:
+            verify_entry(first, self.mesh_id)
+            verify_entry(second, self.mesh_id)
+            change = self.held.ledger.add_proof(first, second)
+        except CapabilityError as error:
+            raise BadEntry(str(error), outcome) from error
+        if change:
+            outcome.note(change)
+            self.held.apply_change(change)
+        return outcome
+
+    def _known(self, entry: Entry) -> bool:
+        return (
+            entry.id in self.held.table.number
+            or entry.id in self.deferred.entries
+            or entry.id in self.waiting.entries
+        )
+
+    def _admit(self, entry: Entry, outcome: Outcome, wall_ms: int) -> None:
+        queue = [entry]
+        while queue:
+            item = queue.pop()
+            change = self._place(item, outcome, wall_ms)
+            if change is None:
+                continue
+            queue.extend(self._next_in_lane(item))
+            for author in change.introduced:
+                queue.extend(
+                    self.waiting.take(entry_id)
+                    for entry_id in reversed(self.waiting.of_author(author))
+                )
+
+    def _next_in_lane(self, entry: Entry) -> list[Entry]:
+        key = (entry.header.author, entry.header.lane)
+        waiting = self.deferred.at(key, entry.header.seq + 1)
+        return [self.deferred.take(entry_id) for entry_id in waiting]
+
+    def _place(self, entry: Entry, outcome: Outcome, wall_ms: int) -> Change | None:
+        header = entry.header
+        key = (header.author, header.lane)
+        place = self.held.ledger.place(header, entry.id)
+        match place:
+            case Place.NEXT | Place.BRANCH:
+                n, touched, change = self.held.hold(entry, wall_ms=wall_ms)
+                outcome.records.append(PutEntry(n, entry, touched, own=False))
+                outcome.held.append(entry)
+                outcome.note(change)
+                return change
+            case Place.HELD:
+                pass
+            case Place.UNINTRODUCED:
+                self.waiting.put(entry)
+                outcome.unknown.add(header.author)
+            case Place.GAP:
+                self.deferred.put(entry)
+                outcome.gaps.add(key)
+            case Place.MISMATCH:
+                outcome.mismatches.add(key)
+            case _:
+                self.refuse(entry, _REFUSED[place], outcome)
+        return None
+
+    def refuse(self, entry: Entry, reason: str, outcome: Outcome) -> None:
+        """Report an entry that will never be held."""
+        refusal = Refusal(entry.header.author, entry.header.lane, entry.header.seq, reason)
+        outcome.refused.append(refusal)
+        self.refusals.append(refusal)
+        del self.refusals[:-REFUSALS_KEPT_MAX]
+
+
+class BadEntry(ProtocolViolation):
+    """A peer sent bytes that no honest node sends; `outcome` is what had been held before them."""
+
+    code = "bad_entry"
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+__all__ = ["Admission", "BadEntry", "FormError", "Outcome", "Refusal"]

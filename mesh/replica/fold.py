@@ -1,0 +1,298 @@
+"""
+From entries to state: which operations are folded, which wait, and what is folded anew.
+
+An operation is folded once, when its entry counts and it counts itself. One whose birth path is
+not known waits under the missing Worknode. When the verdict of an entry changes, the Worknodes it
+touches are cleared and folded again from the log; the result is the same as folding from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import define, field, frozen
+
+from capability.authority import Authority
+from capability.data_body import Data, decode_data, parse_op
+from capability.entry import KIND_DATA, Entry
+from capability.errors import FormError
+from capability.ids import TRASH
+from capability.ledger import Ledger
+from capability.ops import (
+    Append,
+    Create,
+    Increment,
+    Move,
+    MultiValue,
+    Op,
+    Register,
+    SetAdd,
+    SetRemove,
+    WireDot,
+)
+from capability.verdict import Verdict
+from crdt import tree
+from crdt.codec import Value
+from mesh.replica.judge import Judgement, judge
+from mesh.replica.table import EntryTable
+from mesh.worknode.cells import COUNTER, LOG, MULTI, REGISTER, SET, Dot, dot
+from mesh.worknode.store import Birth, Creation, Store
+
+
+@frozen
+class Draft:
+    """An event before it has a cursor."""
+
+    hlc: int
+    type: str
+    node: bytes
+    actor: bytes
+    session: bytes
+    data: Value
+
+
+@frozen
+class Facts:
+    """What folding needs of an entry besides its operations."""
+
+    n: int
+    id: bytes
+    author: bytes
+    seq: int
+    hlc: int
+    leaf: bytes
+
+
+def facts_of(n: int, entry: Entry) -> Facts:
+    """The facts of a held entry."""
+    header = entry.header
+    return Facts(n, entry.id, header.author, header.seq, header.hlc, header.leaf)
+
+
+def data_of(entry: Entry) -> Data | None:
+    """The body of a data entry, None when it is of another kind or malformed: held and inert."""
+    if entry.header.kind != KIND_DATA:
+        return None
+    try:
+        return decode_data(entry.body)
+    except FormError:
+        return None
+
+
+def touched_by(data: Data | None) -> tuple[bytes, ...]:
+    """The Worknodes whose fold depends on this body."""
+    return () if data is None else data.nodes
+
+
+class EventDrafts:
+    """Collects what one entry changed into one event per Worknode and type."""
+
+    __slots__ = ("_facts", "_fields", "_others", "_session")
+
+    def __init__(self, facts: Facts, session: bytes) -> None:
+        self._facts = facts
+        self._session = session
+        self._fields: dict[bytes, dict[str, None]] = {}
+        self._others: list[tuple[str, bytes, Value]] = []
+
+    def note(self, op: Op) -> None:
+        match op.payload:
+            case Create(kind=kind):
+                self._others.append(("node.created", op.node, kind))
+            case Move(parent=parent):
+                kind = "node.archived" if parent == TRASH else "node.moved"
+                self._others.append((kind, op.node, parent))
+            case payload:
+                name = getattr(payload, "name", "")
+                self._fields.setdefault(op.node, {})[name] = None
+
+    def drafts(self) -> list[Draft]:
+        facts = self._facts
+        rows = self._others + [
+            ("node.updated", node, tuple(names)) for node, names in self._fields.items()
+        ]
+        return [
+            Draft(facts.hlc, kind, node, facts.author, self._session, data)
+            for kind, node, data in rows
+        ]
+
+
+@frozen
+class Context:
+    """One entry while its operations are folded; `moves` and `events` are collected."""
+
+    facts: Facts
+    session: bytes
+    refs: Sequence[bytes]
+    authority: Authority
+    moves: list[tuple[tree.Move, int, Dot]]
+    events: EventDrafts
+
+
+@define
+class Fold:
+    """The store, and the operations that wait. *read* gives held entries by number."""
+
+    store: Store
+    table: EntryTable
+    ledger: Ledger
+    read: Callable[[int], Entry]
+    touching: Callable[[bytes], Iterable[int]]
+    #: missing Worknode → operations that wait for its birth: (n, index).
+    waiting: dict[bytes, dict[tuple[int, int], None]] = field(factory=dict)
+    #: Operations refused, by reason, since the start; for `status` and the audit.
+    refused: dict[str, int] = field(factory=dict)
+    drafts: list[Draft] = field(factory=list)
+
+    @property
+    def undecided(self) -> int:
+        """How many operations wait for a birth."""
+        return sum(map(len, self.waiting.values()))
+
+    def learn_births(self, data: Data | None) -> None:
+        """Take note of the births that a held body proves, whether or not it counts."""
+        if data is None:
+            return
+        for index in range(len(data.ops)):
+            op = parse_op(data, index)
+            if op is not None and isinstance(op.payload, Create):
+                self.learn_birth(op.node, op.payload)
+
+    def learn_birth(self, node: bytes, payload: Create) -> None:
+        """One birth; operations that waited for it are judged anew."""
+        birth = Birth(payload.parent, payload.key_class, payload.key)
+        if self.store.birth(node, birth):
+            self._wake(node)
+
+    def _wake(self, node: bytes) -> None:
+        for n, index in self.waiting.pop(node, {}):
+            if not self.table.counts(n):
+                continue
+            entry = self.read(n)
+            data = data_of(entry)
+            if data is not None:
+                self.fold(facts_of(n, entry), data, indexes=(index,))
+
+    def fold(
+        self,
+        facts: Facts,
+        data: Data,
+        *,
+        indexes: Iterable[int] | None = None,
+        only: bytes | None = None,
+    ) -> None:
+        """Fold the operations of a counted entry: all, those of *indexes*, or those on *only*."""
+        authority = self.ledger.authority(facts.leaf, facts.author)
+        if authority is None:
+            return
+        moves: list[tuple[tree.Move, int, Dot]] = []
+        events = EventDrafts(facts, data.session)
+        context = Context(facts, data.session, data.refs, authority, moves, events)
+        for index in range(len(data.ops)) if indexes is None else indexes:
+            op = parse_op(data, index)
+            if op is None:
+                self._refuse("malformed or unknown operation")
+            elif only is None or op.node == only:
+                self.fold_op(context, index, op)
+        if moves:
+            self.store.move(moves)
+        self.drafts.extend(events.drafts())
+
+    def fold_op(self, context: Context, index: int, op: Op) -> None:
+        """Judge one operation and join it if it counts; moves are left to the caller to join."""
+        facts = context.facts
+        found: Judgement = judge(
+            op,
+            authority=context.authority,
+            author=facts.author,
+            session=context.session,
+            seq=facts.seq,
+            store=self.store,
+        )
+        if found.verdict is Verdict.UNDECIDED:
+            assert found.missing is not None
+            self.waiting.setdefault(found.missing, {})[(facts.n, index)] = None
+            return
+        if found.verdict is not Verdict.COUNTS:
+            self._refuse(found.reason)
+            return
+        hlc = facts.hlc - op.age
+        if hlc < 0:
+            self._refuse("operation older than time")
+            return
+        at = dot(facts.n, index)
+        if isinstance(op.payload, Move):
+            key = (hlc, facts.author, facts.seq, facts.id, index)
+            item = tree.Move(key, op.node, op.payload.parent, op.payload.pos)
+            context.moves.append((item, hlc, at))
+        else:
+            self._join(op, hlc, at, context)
+        context.events.note(op)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def _join(self, op: Op, hlc: int, at: Dot, context: Context) -> None:
+        store, node = self.store, op.node
+        match op.payload:
+            case Create(kind=kind, schema=schema, mode=mode, pos=pos):
+                store.create(node, at, Creation(kind, schema, mode, pos, hlc))
+            case Register(ns, name, value):
+                store.put(node, (ns, name, REGISTER), hlc, at, value)
+            case MultiValue(ns, name, value, kills):
+                key = (ns, name, MULTI)
+                store.kill(node, key, hlc, at, self._killed(kills, context))
+                store.add(node, key, hlc, at, value)
+            case SetAdd(ns, name, value, kills):
+                key = (ns, name, SET)
+                store.kill(node, key, hlc, at, self._killed(kills, context))
+                store.add(node, key, hlc, at, value)
+            case SetRemove(ns, name, kills):
+                store.kill(node, (ns, name, SET), hlc, at, self._killed(kills, context))
+            case Increment(ns, name, amount):
+                store.increment(node, (ns, name, COUNTER), hlc, at, amount)
+            case Append(ns, name, value):
+                store.add(node, (ns, name, LOG), hlc, at, value)
+            case _:
+                raise AssertionError(f"{op.payload!r} was judged to count")
+
+    def _killed(self, kills: Iterable[WireDot], context: Context) -> list[tuple[Dot | None, bytes]]:
+        """Wire dots as (local dot if its entry is held, its name everywhere)."""
+        facts = context.facts
+        found: list[tuple[Dot | None, bytes]] = []
+        for r, index in kills:
+            if r == 0:
+                found.append((dot(facts.n, index), facts.id + index.to_bytes(2, "big")))
+                continue
+            entry_id = context.refs[r - 1] if r > 0 else self._own_ancestor(facts, -r)
+            if entry_id is None:
+                continue
+            n = self.table.number.get(entry_id)
+            at = None if n is None else dot(n, index)
+            found.append((at, entry_id + index.to_bytes(2, "big")))
+        return found
+
+    def _own_ancestor(self, facts: Facts, back: int) -> bytes | None:
+        """The id of the author's entry *back* places before this one, on this one's branch."""
+        if back >= facts.seq:
+            return None
+        entry_id = facts.id
+        for _ in range(back):
+            n = self.table.number[entry_id]
+            entry_id = self.read(n).header.prev
+        return entry_id
+
+    def fold_again(self, nodes: Iterable[bytes]) -> None:
+        """Clear these Worknodes and fold them from the log. Cost: O(entries that touch them)."""
+        for node in sorted(nodes):
+            self.store.clear(node)
+            quiet = self.drafts
+            self.drafts = []
+            for n in self.touching(node):
+                if not self.table.counts(n):
+                    continue
+                entry = self.read(n)
+                data = data_of(entry)
+                if data is not None:
+                    self.fold(facts_of(n, entry), data, only=node)
+            self.drafts = quiet

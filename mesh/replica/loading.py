@@ -1,0 +1,97 @@
+"""
+Start-up: from the log on disk to the state in memory.
+
+The ledger is built from the whole log first, so that every verdict is final before anything is
+folded. The fold comes from this node's own snapshot and the tail after it, or from the log alone:
+both give the same state, which a test shows.
+"""
+
+from __future__ import annotations
+
+from capability.entry import LANE_DATA, Entry, decode_signed_header
+from capability.ids import root_worknode
+from capability.ledger import Ledger
+from crdt.codec import decode
+from crdt.hlc import Clock, milliseconds
+from mesh.core.errors import StorageError
+from mesh.core.limits import SKEW_MS_MAX
+from mesh.core.ports import LogReader
+from mesh.replica import snapshot
+from mesh.replica.fold import data_of, facts_of
+from mesh.replica.held import Held
+from mesh.replica.table import EntryTable
+from mesh.worknode.store import Store
+
+_PROOF_BYTES_MAX = 2048
+
+
+def load_held(reader: LogReader, *, mesh_id: bytes, wall_ms: int, rules: int) -> Held:
+    """
+    Everything that is held, judged and folded.
+
+    Raises:
+        StorageError: The log contradicts itself. Cost: O(log), O(tail) of it folding.
+    """
+    table = EntryTable()
+    store = Store(root_worknode(mesh_id), table.order, table.dot_id)
+    held = Held(Ledger(mesh_id), table, store, Clock(), reader)
+    kept = reader.snapshot()
+    folded = kept[0] if kept is not None and kept[0] <= reader.last_n() else 0
+    tail = _load_ledger(held, after=folded)
+    _load_proofs(held)
+    _judge_all(held, wall_ms)
+    if not folded or kept is None or not snapshot.restore(held, kept[1], n=folded, rules=rules):
+        tail = list(range(1, table.last + 1))
+    for n in tail:
+        _fold_one(held, n)
+    held.fold.drafts.clear()
+    return held
+
+
+def _load_ledger(held: Held, *, after: int) -> list[int]:
+    """Feed the log to the ledger and the table; the numbers after *after*."""
+    tail = []
+    for stored in held.reader.entries():
+        entry = stored.entry
+        try:
+            held.ledger.add(entry)
+        except AssertionError as error:
+            raise StorageError(
+                f"log entry {stored.n} does not continue its lane: {error}",
+                hint="the log is damaged; run `mesh doctor`",
+            ) from error
+        n = held.table.append(entry.id, entry.header)
+        assert n == stored.n, f"log number {stored.n} stands at place {n}"
+        if n > after:
+            tail.append(n)
+    return tail
+
+
+def _load_proofs(held: Held) -> None:
+    for data in held.reader.proofs():
+        value = decode(data, size_max=_PROOF_BYTES_MAX)
+        assert isinstance(value, tuple)
+        held.ledger.add_proof(decode_signed_header(value[0]), decode_signed_header(value[1]))
+
+
+def _judge_all(held: Held, wall_ms: int) -> None:
+    """Set every verdict and find what is parked now."""
+    table = held.table
+    for n in range(1, table.last + 1):
+        entry = held.read(n)
+        table.verdicts[n] = held.ledger.judge(entry.header, entry.id)[0]
+        key = (entry.header.author, entry.header.lane)
+        ahead = milliseconds(entry.header.hlc) > wall_ms + SKEW_MS_MAX
+        if entry.header.lane == LANE_DATA and (ahead or key in held.parked):
+            held.parked.setdefault(key, []).append(n)
+            table.parked.add(n)
+        elif not ahead:
+            held.clock.observe(entry.header.hlc)
+
+
+def _fold_one(held: Held, n: int) -> None:
+    entry: Entry = held.read(n)
+    data = data_of(entry)
+    held.fold.learn_births(data)
+    if data is not None and held.table.counts(n):
+        held.fold.fold(facts_of(n, entry), data)

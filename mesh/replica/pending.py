@@ -1,0 +1,117 @@
+"""
+LOCAL writes: durable as rows with their stamps, shared with nobody until they are sealed.
+
+A row holds one register write, increment or append. A later write of the same session to the same
+register replaces it, increments add up: ten progress reports a second cost one operation every
+`FLUSH_INTERVAL_MS`. Reads overlay the rows; the state hash covers sealed entries only.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from crdt.codec import Value, decode, encode
+from mesh.core.limits import TEXT_BYTES_MAX
+from mesh.core.writes import Append, Increment, SetRegister
+from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
+
+LocalWrite = SetRegister | Increment | Append
+
+_ROW_BYTES_MAX = TEXT_BYTES_MAX + 1024
+
+
+@frozen
+class Row:
+    """One waiting write, when it was made and by which session."""
+
+    session: str
+    hlc: int
+    write: LocalWrite
+
+    @property
+    def cell(self) -> tuple[bytes, CellKey]:
+        kind = {SetRegister: REGISTER, Increment: COUNTER, Append: LOG}[type(self.write)]
+        return self.write.node, (self.write.ns, self.write.name, kind)
+
+    def encode(self) -> bytes:
+        """The bytes of the row on disk; of this node only."""
+        write = self.write
+        value: Value = write.amount if isinstance(write, Increment) else write.value
+        kind = self.cell[1][2]
+        return encode((self.session, self.hlc, kind, write.node, write.ns, write.name, value))
+
+
+def decode_row(data: bytes) -> Row:
+    """Read a row of this node's own disk. Raises CodecError or ValueError if it is damaged."""
+    value = decode(data, size_max=_ROW_BYTES_MAX)
+    if not isinstance(value, tuple) or len(value) != 7:
+        raise ValueError("a pending row has 7 fields")
+    session, hlc, kind, node, ns, name, held = value
+    write: LocalWrite
+    assert isinstance(session, str) and isinstance(hlc, int)
+    assert isinstance(node, bytes) and isinstance(ns, int) and isinstance(name, str)
+    if kind == COUNTER:
+        assert isinstance(held, int)
+        write = Increment(node, ns, name, held)
+    elif kind == LOG:
+        write = Append(node, ns, name, held)
+    else:
+        write = SetRegister(node, ns, name, held)
+    return Row(session, hlc, write)
+
+
+@define
+class PendingRows:
+    """All waiting rows by slot, in the order in which they will be sealed."""
+
+    rows: dict[int, Row] = field(factory=dict)
+    next_slot: int = 1
+    #: When the oldest row is to be sealed, monotonic ms.
+    due_ms: int | None = None
+    _by_node: dict[bytes, list[int]] = field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def load(self, stored: list[tuple[int, bytes]]) -> None:
+        """Take over what is on disk."""
+        for slot, data in stored:
+            self._put(slot, decode_row(data))
+            self.next_slot = slot + 1
+
+    def add(self, row: Row) -> tuple[int, Row]:
+        """Coalesce or append a row: the slot, and the row as it is to be stored there."""
+        if not isinstance(row.write, Append):
+            for slot in self._by_node.get(row.write.node, ()):
+                old = self.rows[slot]
+                if old.cell == row.cell and old.session == row.session:
+                    if isinstance(row.write, Increment) and isinstance(old.write, Increment):
+                        total = old.write.amount + row.write.amount
+                        write = Increment(row.write.node, row.write.ns, row.write.name, total)
+                        row = Row(row.session, row.hlc, write)
+                    self.rows[slot] = row
+                    return slot, row
+        slot = self.next_slot
+        self.next_slot += 1
+        self._put(slot, row)
+        return slot, row
+
+    def _put(self, slot: int, row: Row) -> None:
+        self.rows[slot] = row
+        self._by_node.setdefault(row.write.node, []).append(slot)
+
+    def of_node(self, node: bytes) -> list[Row]:
+        """Rows that overlay *node*, oldest first."""
+        return [self.rows[slot] for slot in self._by_node.get(node, ())]
+
+    def touches(self, node: bytes) -> bool:
+        """Whether a row waits for *node*."""
+        return node in self._by_node
+
+    def drain(self) -> list[tuple[int, Row]]:
+        """Take all rows, by session and slot."""
+        drained = sorted(self.rows.items(), key=lambda item: (item[1].session, item[0]))
+        self.rows = {}
+        self._by_node = {}
+        self.due_ms = None
+        return drained

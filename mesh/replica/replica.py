@@ -1,0 +1,275 @@
+"""
+The replica: everything that one node holds of a mesh, as one machine.
+
+It joins admission, fold and pen, and keeps what depends on all three: the frontier, the state
+hash, the events with their cursors. It never waits and never asks the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from capability.bodies import PinRow
+from capability.entry import LANE_AUTHORITY, Entry, SignedHeader, verify_entry
+from capability.errors import CapabilityError
+from capability.keys import Signer
+from crdt.codec import encode
+from mesh.core.effects import Effect, Emit, Log, Persist
+from mesh.core.errors import StorageError
+from mesh.core.events import Event
+from mesh.core.inputs import IssueGrant, Now, Submit
+from mesh.core.ports import LogReader
+from mesh.core.records import PutEvents, PutProof, PutSnapshot
+from mesh.replica import snapshot
+from mesh.replica.admission import Admission, BadEntry, Outcome
+from mesh.replica.held import Held
+from mesh.replica.loading import load_held
+from mesh.replica.pending import PendingRows
+from mesh.replica.serving import Serving
+from mesh.replica.table import EntryTable
+from mesh.replica.writer import Writer
+from mesh.worknode.statehash import StateHash
+from mesh.worknode.store import Store
+
+#: The rules of verdicts and fold that this program follows.
+RULES_VERSION = 1
+#: A snapshot is worth its cost when this many entries came since the last one.
+SNAPSHOT_ENTRIES = 256
+
+
+@define
+class Replica:
+    """One node's state. Reads are plain calls; changes return effects."""
+
+    mesh_id: bytes
+    signer: Signer
+    held: Held
+    admission: Admission
+    writer: Writer
+    port: Serving
+    next_cursor: int
+    snapshot_n: int = 0
+    _hash: StateHash = field(factory=StateHash)
+
+    @classmethod
+    def load(cls, reader: LogReader, *, signer: Signer, now: Now) -> Replica:
+        """
+        Build the state from disk.
+
+        Raises:
+            StorageError: The home holds no mesh, or its log is damaged.
+        """
+        mesh_id = reader.meta("mesh_id")
+        if mesh_id is None:
+            raise StorageError(
+                "this home holds no mesh yet", hint="`mesh init` makes one, `mesh join` enters one"
+            )
+        held = load_held(reader, mesh_id=mesh_id, wall_ms=now.wall_ms, rules=RULES_VERSION)
+        pending = PendingRows()
+        pending.load(reader.pending())
+        for row in pending.rows.values():
+            held.clock.observe(row.hlc)
+        if pending.rows:
+            pending.due_ms = now.mono_ms
+        serving = Serving(held, mesh_id)
+        held.moved.update(held.ledger.lanes())
+        serving.refresh()
+        kept = reader.snapshot()
+        return cls(
+            mesh_id=mesh_id,
+            signer=signer,
+            held=held,
+            admission=Admission(held, mesh_id),
+            writer=Writer(held, signer, mesh_id, pending),
+            port=serving,
+            next_cursor=reader.last_cursor() + 1,
+            snapshot_n=kept[0] if kept is not None else 0,
+        )
+
+    # -- reading --------------------------------------------------------------------------------
+
+    @property
+    def author(self) -> bytes:
+        return self.signer.public
+
+    @property
+    def store(self) -> Store:
+        return self.held.store
+
+    @property
+    def name(self) -> str:
+        """The mesh's name, from its genesis."""
+        genesis = self.held.ledger.genesis
+        return genesis.name if genesis is not None else ""
+
+    @property
+    def table(self) -> EntryTable:
+        return self.held.table
+
+    @property
+    def pending(self) -> PendingRows:
+        return self.writer.pending
+
+    def state_hash(self) -> bytes:
+        """The hash over all that is folded from sealed entries. Cost: O(touched since the last)."""
+        self._hash.update(self.store)
+        return self._hash.value(RULES_VERSION)
+
+    def frontier_hash(self) -> bytes:
+        """One hash over both frontier roots."""
+        return self.port.frontier.auth_root[:16] + self.port.frontier.data_root[:16]
+
+    def counts(self) -> dict[str, int]:
+        """How much is held, and how much waits and why."""
+        held = self.held
+        return {
+            "entries": held.table.last,
+            "worknodes": sum(1 for record in self.store.worknodes.values() if record.creates),
+            "deferred": len(self.admission.deferred),
+            "waiting": len(self.admission.waiting),
+            "parked": len(held.table.parked),
+            "undecided": held.fold.undecided,
+            "pending": len(self.pending),
+        }
+
+    def label(self, author: bytes) -> str:
+        """The name that an author's member grant gives it, empty if none is held."""
+        grants = self.held.ledger.grants_to(author)
+        return next((a.grant.label for _, a in grants if a.grant is not None), "")
+
+    # -- changing -------------------------------------------------------------------------------
+
+    def receive(self, batch: Sequence[bytes], now: Now) -> tuple[Outcome, list[Effect], str]:
+        """Entries of a peer: what became of them, effects, and the peer's offence if any."""
+        offence = ""
+        try:
+            outcome = self.admission.receive(batch, wall_ms=now.wall_ms)
+        except BadEntry as error:
+            outcome, offence = error.outcome, error.message
+        return outcome, self._after(outcome, now), offence
+
+    def receive_proof(
+        self, first: SignedHeader, second: SignedHeader, now: Now
+    ) -> tuple[Outcome, list[Effect], str]:
+        """A fork proof of a peer."""
+        try:
+            outcome = self.admission.receive_proof(first, second)
+        except BadEntry as error:
+            return error.outcome, [], error.message
+        if outcome.forked:
+            header = first.header
+            data = encode((first.value(), second.value()))
+            outcome.records.append(PutProof(header.author, header.lane, data))
+        return outcome, self._after(outcome, now), ""
+
+    def _after(self, outcome: Outcome, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        if outcome.records:
+            effects.append(Persist(tuple(outcome.records)))
+        for r in outcome.refused:
+            fields = (("author", r.author.hex()), ("lane", r.lane), ("seq", r.seq))
+            effects.append(Log("warning", "entry refused", (*fields, ("reason", r.reason))))
+        for author, lane in sorted(set(outcome.forked)):
+            where = (("author", author.hex()), ("lane", lane))
+            effects.append(Log("error", "log forked", where))
+        if any(entry.header.lane == LANE_AUTHORITY for entry in outcome.held):
+            effects += self._pin_joins(now)
+        return effects + self.finish()
+
+    def submit(self, request: Submit, now: Now) -> list[Effect]:
+        """A local session's writes; the reply comes with the sealed group."""
+        return self.writer.submit(request, now)
+
+    def issue_grant(self, request: IssueGrant, now: Now) -> tuple[list[Effect], bytes]:
+        """A grant of this node: effects and its id."""
+        effects, grant_id = self.writer.issue_grant(request, now)
+        return effects + self.finish(), grant_id
+
+    def seal(self) -> list[Effect]:
+        """Seal the open group, if any."""
+        effects = self.writer.seal()
+        return effects + self.finish() if effects else []
+
+    def seal_pending(self, now: Now) -> list[Effect]:
+        """Seal all LOCAL rows."""
+        effects = self.writer.seal_pending(now) + self.writer.seal()
+        return effects + self.finish() if effects else []
+
+    def finish(self) -> list[Effect]:
+        """Bring the frontier up to date and give out events."""
+        self.port.refresh()
+        return self.events()
+
+    def wake(self, now: Now) -> list[Effect]:
+        """Fold what is no longer in the future."""
+        return self.events() if self.held.wake_parked(now.wall_ms) else []
+
+    def _pin_joins(self, now: Now) -> list[Effect]:
+        """The inviter pins the log of a join key at first sight, so that theft shows."""
+        by_leaf: dict[bytes, list[PinRow]] = {}
+        for row in self.held.ledger.pins_wanted(self.author):
+            for _, authority in self.held.ledger.grants_to(row.author):
+                leaf = authority.chain[-2] if len(authority.chain) > 1 else b""
+                by_leaf.setdefault(leaf, []).append(row)
+                break
+        effects: list[Effect] = []
+        for leaf in sorted(by_leaf):
+            effects += self.writer.pin(by_leaf[leaf], leaf, now)
+        return effects
+
+    def events(self) -> list[Effect]:
+        """Number what the fold has changed: durable before anybody is told."""
+        drafts = self.held.fold.drafts
+        if not drafts:
+            return []
+        events = []
+        for d in drafts:
+            events.append(
+                Event(self.next_cursor, d.hlc, d.type, d.node, d.actor, d.session, d.data)
+            )
+            self.next_cursor += 1
+        drafts.clear()
+        return [Persist((PutEvents(tuple(events)),)), Emit(tuple(events))]
+
+    def take_fresh(self) -> list[Entry]:
+        """Own entries made since the last call, for the push."""
+        fresh, self.writer.fresh = self.writer.fresh, []
+        return fresh
+
+    def snapshot(self, *, least: int = SNAPSHOT_ENTRIES) -> list[Effect]:
+        """An own snapshot, if at least so many entries came since the last."""
+        n = self.held.table.last
+        if n - self.snapshot_n < least:
+            return []
+        self.snapshot_n = n
+        return [Persist((PutSnapshot(n, snapshot.dump(self.held, rules=RULES_VERSION)),))]
+
+    # -- a restored home ------------------------------------------------------------------------
+
+    def check_heads(self, heads: Sequence[SignedHeader | None]) -> str:
+        """
+        Compare what a peer states of this node's own lanes; empty if each is an ancestor or equal.
+
+        A peer that holds more than this node has written means that the home was restored from an
+        old copy or is used twice. Then nothing may be written: it would fork the log.
+        """
+        for lane, head in enumerate(heads):
+            if head is None:
+                continue
+            header = head.header
+            if header.author != self.author or header.lane != lane:
+                return "not my header"
+            try:
+                verify_entry(head, self.mesh_id)
+            except CapabilityError:
+                return "not my header"
+            held = self.held.ledger.lane(self.author, lane)
+            if held is None or not held.holds(header.seq, head.id):
+                self.writer.blocked = (
+                    "this home is older than what its peers hold of it: it was restored from a "
+                    "copy, or the same home runs twice"
+                )
+                return self.writer.blocked
+        return ""

@@ -1,0 +1,141 @@
+"""
+What the replica shows its peers: frontier rows, ranges, headers and fork proofs.
+
+`Serving` is the `ReplicaPort` that gossip works with. It never shows more than the required set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from capability.entry import LANE_AUTHORITY, LANE_DATA, SignedHeader
+from capability.frontier import Frontier, FrontierRow, row_of
+from mesh.replica.held import Held
+
+
+@define
+class Serving:
+    """Rows, kept in step with the ledger, and reads by (author, lane, seq)."""
+
+    held: Held
+    mesh_id: bytes
+    frontier: Frontier = field(factory=Frontier)
+
+    @property
+    def version(self) -> int:
+        """Grows whenever a row moves. It means nothing to a peer or after a restart."""
+        return self.frontier.version
+
+    def refresh(self) -> None:
+        """Take over what the ledger says now of the lanes that may have moved."""
+        for author, lane in sorted(self.held.moved):
+            self.frontier.update(row_of(self.held.ledger, author, lane))
+        self.held.moved.clear()
+
+    def roots(self) -> tuple[bytes, bytes]:
+        """Frontier roots of the authority and the data lanes."""
+        return self.frontier.auth_root, self.frontier.data_root
+
+    def rows(self, lane: int) -> Sequence[FrontierRow]:
+        """All rows of one lane number, ascending by author."""
+        return list(self.frontier.rows(lane))
+
+    def rows_since(self, version: int) -> Sequence[FrontierRow]:
+        """Rows that moved after *version*, ascending by (lane, author)."""
+        moved = self.frontier.rows_since(version)
+        return sorted(moved, key=lambda row: (row.lane, row.author))
+
+    def row(self, author: bytes, lane: int) -> FrontierRow:
+        """One row; seq 0 when nothing is held."""
+        row = self.frontier.row(author, lane)
+        return row or FrontierRow(author, lane, 0, self.mesh_id, b"")
+
+    def _id_at(self, author: bytes, lane: int, seq: int) -> bytes | None:
+        """The id at *seq* on the branch that the row covers, else on the first held one."""
+        held = self.held.ledger.lane(author, lane)
+        if held is None:
+            return None
+        path = self.held.ledger.pinned(author, lane)
+        if path is not None and path.trunk < seq <= path.seq:
+            return next(entry_id for entry_id in path.off_main if held.branches[entry_id][0] == seq)
+        return held.at(seq) if 0 < seq <= len(held) else None
+
+    def read_range(
+        self, author: bytes, lane: int, first: int, last: int, bytes_max: int
+    ) -> Sequence[bytes]:
+        """Encoded entries first..last as far as the row covers them, within the budget."""
+        found: list[bytes] = []
+        size = 0
+        for seq in range(max(first, 1), min(last, self.row(author, lane).seq) + 1):
+            entry_id = self._id_at(author, lane, seq)
+            if entry_id is None:
+                break
+            data = self.held.read(self.held.table.number[entry_id]).encode()
+            if found and size + len(data) > bytes_max:
+                break
+            found.append(data)
+            size += len(data)
+        return found
+
+    def header_at(self, author: bytes, lane: int, seq: int) -> SignedHeader | None:
+        """The signed header at *seq*."""
+        entry_id = self._id_at(author, lane, seq)
+        return None if entry_id is None else self.signed_header(author, lane, entry_id)
+
+    def signed_header(self, author: bytes, lane: int, entry_id: bytes) -> SignedHeader | None:
+        """A held entry's header, or that of one half of a held proof."""
+        n = self.held.table.number.get(entry_id)
+        if n is not None:
+            return self.held.read(n).signed_header
+        held = self.held.ledger.lane(author, lane)
+        return held.witness(entry_id) if held is not None else None
+
+    def entries_by_id(self, ids: Sequence[bytes], bytes_max: int) -> Sequence[bytes]:
+        """Encoded entries that are held, in the given order, within the budget."""
+        found: list[bytes] = []
+        size = 0
+        for entry_id in ids:
+            n = self.held.table.number.get(entry_id)
+            if n is None:
+                continue
+            data = self.held.read(n).encode()
+            if found and size + len(data) > bytes_max:
+                break
+            found.append(data)
+            size += len(data)
+        return found
+
+    def fork_proof(self, author: bytes, lane: int) -> tuple[SignedHeader, SignedHeader] | None:
+        """The canonical proof that the lane is forked."""
+        held = self.held.ledger.lane(author, lane)
+        if held is None or not held.proof:
+            return None
+        first, second = (self.signed_header(author, lane, half) for half in held.proof)
+        assert first is not None and second is not None, "a proof has both headers"
+        return first, second
+
+    def chain_of(self, grant_id: bytes) -> tuple[bytes, ...]:
+        """Encoded entries from the genesis through every link to this grant; empty if unknown."""
+        chain: list[bytes] = []
+        leaf = grant_id
+        while leaf:
+            n = self.held.table.number.get(leaf)
+            if n is None:
+                return ()
+            entry = self.held.read(n)
+            chain.append(entry.encode())
+            leaf = entry.header.leaf
+        genesis = self.held.table.number.get(self.mesh_id)
+        if genesis is None:
+            return ()
+        return (self.held.read(genesis).encode(), *reversed(chain))
+
+    def heads_of(self, author: bytes) -> tuple[SignedHeader | None, SignedHeader | None]:
+        """What is held of the author's two lanes, by the author's own signed headers."""
+        authority, data = (
+            self.header_at(author, lane, self.row(author, lane).seq)
+            for lane in (LANE_AUTHORITY, LANE_DATA)
+        )
+        return authority, data

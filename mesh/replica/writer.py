@@ -1,0 +1,395 @@
+"""
+The pen of this node: its own data lane, its own authority lane, and the LOCAL rows.
+
+Only this module makes entries. It plans a submit, finds the grant under which it counts, folds it
+into the open group and seals the group: fresh stamp, header, signature, one `Persist`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+from capability import ops
+from capability.authority import Authority
+from capability.bodies import SESSION, Pin, PinRow
+from capability.entry import (
+    KIND_DATA,
+    KIND_GRANT,
+    KIND_PIN,
+    LANE_AUTHORITY,
+    LANE_DATA,
+    Entry,
+    Header,
+    make_entry,
+)
+from capability.errors import CapabilityError
+from capability.ids import ZERO_ID, session_id
+from capability.keys import Signer
+from capability.ops import Op
+from capability.verdict import Verdict
+from crdt import tree
+from crdt.codec import Value, encode
+from mesh.core.effects import Effect, Log, Persist, Reply
+from mesh.core.errors import BackPressure, Denied, Precondition, UsageError
+from mesh.core.inputs import LOCAL, IssueGrant, Now, Submit
+from mesh.core.limits import FLUSH_INTERVAL_MS, GROUP_OPS_MAX, PENDING_ROWS_MAX
+from mesh.core.records import DeletePending, PutEntry, PutPending, Record
+from mesh.core.writes import Append, Create, Increment, SetRegister, Write
+from mesh.replica.fold import Facts
+from mesh.replica.grants import grant_under, may_issue, session_grant, session_of
+from mesh.replica.group import Group
+from mesh.replica.held import Held
+from mesh.replica.judge import judge
+from mesh.replica.pending import PendingRows, Row
+from mesh.replica.plan import Planner
+
+#: Named sessions of one node; each costs one authority entry. A guess: an agent machine runs tens.
+SESSIONS_MAX: Final = 1_024
+
+
+@frozen
+class Submitted:
+    """What a durable submit came to; `entry` is empty if it made none (LOCAL, nothing changed)."""
+
+    created: tuple[bytes, ...]
+    hlc: int
+    entry: bytes = b""
+
+
+@define
+class Writer:
+    """Makes this node's entries. Its machines and the disk see them only through effects."""
+
+    held: Held
+    signer: Signer
+    mesh_id: bytes
+    pending: PendingRows = field(factory=PendingRows)
+    group: Group | None = None
+    #: Why this node may not write, empty while it may (a restored home, see `check_heads`).
+    blocked: str = ""
+    fresh: list[Entry] = field(factory=list)
+
+    @property
+    def author(self) -> bytes:
+        return self.signer.public
+
+    # -- data -----------------------------------------------------------------------------------
+
+    def submit(self, request: Submit, now: Now) -> list[Effect]:
+        """
+        Take one session's writes: folded at once, answered when they are durable.
+
+        Raises:
+            LocalError: Nothing was changed; the class and hint say why.
+        """
+        self._may_write()
+        if len(request.writes) > GROUP_OPS_MAX:
+            raise UsageError(f"{len(request.writes)} writes at once, at most {GROUP_OPS_MAX}")
+        planner = Planner(self.held.store, self.author)
+        planner.check(request.writes)
+        effects = self._seal_overlaid(request, now)
+        draft = [op for op in (planner.operation(w, lambda _: ()) for w in request.writes) if op]
+        created, planner.created = tuple(planner.created), []
+        self._learn(draft)
+        effects += self._ensure_session(request.session, now)
+        session = session_id(request.session)
+        authority = self.authority_for(draft, session, now)
+        if request.level == LOCAL and all(
+            isinstance(write, SetRegister | Increment | Append) for write in request.writes
+        ):
+            return effects + self._put_rows(request, now)
+        if not draft:
+            return effects + self._answer(request.request, created)
+        size = sum(len(encode(_size_of(write))) for write in request.writes)
+        effects += self._open(authority, session, len(draft), size, now)
+        group = self.group
+        assert group is not None
+        for write in request.writes:
+            op = planner.operation(write, group.cite)
+            if op is not None:
+                self._put(group, op)
+        group.size += size
+        group.replies.append((request.request, created))
+        return effects
+
+    def _may_write(self) -> None:
+        if self.blocked:
+            raise Precondition(self.blocked, hint="run `mesh doctor`")
+
+    def _answer(self, request: int, created: tuple[bytes, ...]) -> list[Effect]:
+        if self.group is not None:
+            self.group.replies.append((request, created))
+            return []
+        return [Reply(request, Submitted(created, self.held.clock.last))]
+
+    def _learn(self, draft: Sequence[Op]) -> None:
+        for op in draft:
+            if isinstance(op.payload, ops.Create):
+                self.held.fold.learn_birth(op.node, op.payload)
+
+    def authority_for(self, draft: Sequence[Op], session: bytes, now: Now) -> Authority:
+        """
+        The grant of this node under which all of *draft* counts.
+
+        Raises:
+            Denied: There is none; the message is the reason of the last one tried.
+        """
+        reason = "this node holds no grant that counts"
+        for authority in self._candidates(session, now):
+            found = self._first_refusal(draft, authority, session)
+            if not found:
+                return authority
+            reason = found
+        raise Denied(
+            f"this would not count anywhere: {reason}",
+            hint="ask a member who may delegate for a grant that covers it",
+        )
+
+    def _candidates(self, session: bytes, now: Now) -> list[Authority]:
+        ledger = self.held.ledger
+        root = ledger.authority(b"", self.author)
+        found = [root] if root is not None else []
+        found += [authority for _, authority in ledger.grants_to(self.author)]
+        found = [a for a in found if a.nbf_ms <= now.wall_ms < a.exp_ms]
+        own = [a for a in found if a.akind == SESSION and session_of(a) == session]
+        if session and own:
+            return own
+        return [a for a in found if a.akind != SESSION]
+
+    def _first_refusal(self, draft: Sequence[Op], authority: Authority, session: bytes) -> str:
+        seq = self._tip(LANE_DATA)[0] + 1
+        for op in draft:
+            found = judge(
+                op,
+                authority=authority,
+                author=self.author,
+                session=session,
+                seq=seq,
+                store=self.held.store,
+            )
+            if found.verdict is not Verdict.COUNTS:
+                return found.reason
+        return ""
+
+    def _tip(self, lane: int) -> tuple[int, bytes]:
+        held = self.held.ledger.lane(self.author, lane)
+        return held.tip if held is not None else (0, self.mesh_id)
+
+    def _open(
+        self, authority: Authority, session: bytes, writes: int, size: int, now: Now
+    ) -> list[Effect]:
+        effects: list[Effect] = []
+        if self.group is not None and not self.group.fits(authority, session, writes, size):
+            effects = self.seal()
+        if self.group is None:
+            seq, prev = self._tip(LANE_DATA)
+            hlc = self.held.clock.tick(now.wall_ms)
+            header = Header(
+                self.author, LANE_DATA, seq + 1, prev, hlc, KIND_DATA, authority.leaf, 0, ZERO_ID
+            )
+            n = self.held.table.append(b"", header)
+            self.held.table.verdicts[n] = Verdict.COUNTS
+            facts = Facts(n, b"", self.author, seq + 1, hlc, authority.leaf)
+            self.group = Group(facts, session, authority, self.held.table)
+        return effects
+
+    def _put(self, group: Group, op: Op) -> None:
+        index = len(group.ops)
+        group.ops.append(op)
+        moves = group.context.moves
+        self.held.fold.fold_op(group.context, index, op)
+        if moves:
+            self.held.store.move(moves)
+            group.moves.extend(moves)
+            moves.clear()
+
+    # -- sealing --------------------------------------------------------------------------------
+
+    def seal(self) -> list[Effect]:
+        """Sign the open group: one entry, durable before its answers. Nothing if none is open."""
+        group, self.group = self.group, None
+        if group is None:
+            return []
+        facts = group.facts
+        body, touched = group.body()
+        entry = make_entry(
+            self.signer,
+            mesh_id=self.mesh_id,
+            lane=LANE_DATA,
+            seq=facts.seq,
+            prev=self._tip(LANE_DATA)[1],
+            hlc=facts.hlc,
+            kind=KIND_DATA,
+            leaf=facts.leaf,
+            body=body,
+        )
+        change = self.held.ledger.add(entry)
+        self.held.moved.add((self.author, LANE_DATA))
+        assert not change, "an own entry continues its lane"
+        self.held.table.name(facts.n, entry)
+        self._rename_moves(group, entry)
+        self.held.note_uncommitted(facts.n, entry, touched)
+        self.held.fold.drafts.extend(group.events.drafts())
+        self.fresh.append(entry)
+        records: list[Record] = [PutEntry(facts.n, entry, touched, own=True)]
+        if group.sealed_slots:
+            records.append(DeletePending(tuple(group.sealed_slots)))
+        effects: list[Effect] = [Persist(tuple(records))]
+        verdict, reason = self.held.ledger.judge(entry.header, entry.id)
+        if verdict is not Verdict.COUNTS:
+            fields = (("entry", entry.id.hex()), ("reason", str(reason)))
+            effects.append(Log("warning", "own entry will not count", fields))
+        effects += [
+            Reply(request, Submitted(created, facts.hlc, entry.id))
+            for request, created in group.replies
+        ]
+        return effects
+
+    def _rename_moves(self, group: Group, entry: Entry) -> None:
+        self.held.store.replace_moves(
+            (item.key, _named(item, entry.id), hlc, at) for item, hlc, at in group.moves
+        )
+
+    # -- LOCAL rows -----------------------------------------------------------------------------
+
+    def _put_rows(self, request: Submit, now: Now) -> list[Effect]:
+        records: list[Record] = []
+        hlc = 0
+        for write in request.writes:
+            assert isinstance(write, SetRegister | Increment | Append)
+            hlc = self.held.clock.tick(now.wall_ms)
+            slot, row = self.pending.add(Row(request.session, hlc, write))
+            records.append(PutPending(slot, row.encode()))
+        if self.pending.due_ms is None:
+            self.pending.due_ms = now.mono_ms + FLUSH_INTERVAL_MS
+        effects: list[Effect] = [
+            Persist(tuple(records)),
+            Reply(request.request, Submitted((), hlc)),
+        ]
+        if len(self.pending) >= PENDING_ROWS_MAX:
+            effects += self.seal_pending(now)
+        return effects
+
+    def _seal_overlaid(self, request: Submit, now: Now) -> list[Effect]:
+        """An operation on a Worknode with waiting rows first seals these, in the same commit."""
+        if request.level == LOCAL or not len(self.pending):
+            return []
+        named = {
+            write.parent if isinstance(write, Create) else write.node for write in request.writes
+        }
+        return self.seal_pending(now) if any(map(self.pending.touches, named)) else []
+
+    def seal_pending(self, now: Now) -> list[Effect]:
+        """Turn all rows into entries, with the stamps at which they were written."""
+        effects: list[Effect] = []
+        for slot, row in self.pending.drain():
+            session = session_id(row.session)
+            op = _op_of(row, 0)
+            try:
+                authority = self.authority_for([op], session, now)
+            except Denied as error:
+                # It was acknowledged, so it goes into the log and the history all the same.
+                known = self._candidates(session, now) or self._any_authority()
+                fields = (("field", row.write.name), ("reason", error.message))
+                effects.append(Log("warning", "local write will not count", fields))
+                if not known:
+                    continue
+                authority = known[0]
+            effects += self._open(authority, session, 1, len(row.encode()), now)
+            assert self.group is not None
+            self._put(self.group, _op_of(row, self.group.facts.hlc - row.hlc))
+            self.group.sealed_slots.append(slot)
+        return effects
+
+    def _any_authority(self) -> list[Authority]:
+        return [authority for _, authority in self.held.ledger.grants_to(self.author)]
+
+    # -- authority ------------------------------------------------------------------------------
+
+    def issue_grant(self, request: IssueGrant, now: Now) -> tuple[list[Effect], bytes]:
+        """
+        Issue a grant: effects and its id.
+
+        Raises:
+            Denied: No grant of this node may delegate this much.
+        """
+        self._may_write()
+        for authority in self._candidates(b"", now):
+            grant = grant_under(authority, request, self.held.store)
+            if grant is not None:
+                return self._issue(KIND_GRANT, grant.encode(), authority.leaf, now)
+        raise Denied(
+            "this node may not delegate these permissions there",
+            hint="ask a member whose grant covers it to invite",
+        )
+
+    def _issue(self, kind: int, body: bytes, leaf: bytes, now: Now) -> tuple[list[Effect], bytes]:
+        effects = self.seal()
+        seq, prev = self._tip(LANE_AUTHORITY)
+        try:
+            entry = make_entry(
+                self.signer,
+                mesh_id=self.mesh_id,
+                lane=LANE_AUTHORITY,
+                seq=seq + 1,
+                prev=prev,
+                hlc=self.held.clock.tick(now.wall_ms),
+                kind=kind,
+                leaf=leaf,
+                body=body,
+            )
+        except CapabilityError as error:
+            raise UsageError(str(error)) from error
+        n, touched, _ = self.held.hold(entry, wall_ms=now.wall_ms)
+        self.fresh.append(entry)
+        effects.append(Persist((PutEntry(n, entry, touched, own=True),)))
+        return effects, entry.id
+
+    def _ensure_session(self, name: str, now: Now) -> list[Effect]:
+        """A named session acts under a grant of its own, made at its first write."""
+        session = session_id(name)
+        if not session:
+            return []
+        grants = self.held.ledger.grants_to(self.author)
+        sessions = [a for _, a in grants if a.akind == SESSION]
+        if any(session_of(a) == session for a in sessions):
+            return []
+        if len(sessions) >= SESSIONS_MAX:
+            raise BackPressure(f"this node has {SESSIONS_MAX} named sessions already")
+        for authority in self._candidates(b"", now):
+            if may_issue(authority, 0):
+                grant = session_grant(authority, self.author, session, name)
+                return self._issue(KIND_GRANT, grant.encode(), authority.leaf, now)[0]
+        return []
+
+    def pin(self, rows: Sequence[PinRow], leaf: bytes, now: Now) -> list[Effect]:
+        """State which branch of these logs this node has seen."""
+        if self.blocked:
+            return []
+        pin = Pin(tuple(sorted(rows, key=lambda row: row.author)), 0)
+        return self._issue(KIND_PIN, pin.encode(), leaf, now)[0]
+
+
+def _named(item: tree.Move, entry_id: bytes) -> tree.Move:
+    """A move under its final key, once its entry has an id."""
+    hlc, author, seq, _, index = item.key
+    return tree.Move((hlc, author, seq, entry_id, index), item.child, item.parent, item.meta)
+
+
+def _size_of(write: Write) -> tuple[Value, ...]:
+    """What of a write counts towards the size of its group."""
+    return (getattr(write, "name", ""), getattr(write, "value", None))
+
+
+def _op_of(row: Row, age: int) -> Op:
+    write = row.write
+    match write:
+        case SetRegister(node=node, ns=ns, name=name, value=value):
+            return Op(ops.OP_REGISTER, age, node, (), ops.Register(ns, name, value))
+        case Increment(node=node, ns=ns, name=name, amount=amount):
+            return Op(ops.OP_INCREMENT, age, node, (), ops.Increment(ns, name, amount))
+        case Append(node=node, ns=ns, name=name, value=value):
+            return Op(ops.OP_APPEND, age, node, (), ops.Append(ns, name, value))

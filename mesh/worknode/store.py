@@ -1,0 +1,244 @@
+"""
+The fold: births, creates, cells and places of all Worknodes, from operations that count.
+
+The store knows local dots, no entries and no authority: the replica decides what counts and calls
+these joins, each operation once. Every join commutes with every other, so the state is a function
+of the set of folded operations. Births are facts of the hash and are never taken back.
+
+Source: Almeida, Shoker, Baquero, "Delta state replicated data types", JPDC 2018; Kleppmann et al.,
+"A highly-available move operation for replicated trees", TPDS 2021 (`crdt.tree`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import define, field, frozen
+
+from capability.ids import names_author
+from crdt.codec import Value
+from crdt.tree import MovableTree, Move
+from mesh.worknode.cells import (
+    Cell,
+    CellKey,
+    CounterCell,
+    Dot,
+    DotCell,
+    Order,
+    RegisterCell,
+    dot_entry,
+    dot_index,
+    new_cell,
+)
+
+
+@frozen
+class Birth:
+    """Where a Worknode was born and under which key; its id commits to both."""
+
+    parent: bytes
+    key_class: int
+    key: bytes
+
+
+@frozen
+class Creation:
+    """One counted create."""
+
+    kind: str
+    schema: int
+    mode: int
+    position: bytes
+    hlc: int
+
+
+@define
+class Worknode:
+    """What has been folded of one Worknode; existence is a non-empty `creates`."""
+
+    creates: dict[Dot, Creation] = field(factory=dict)
+    cells: dict[CellKey, Cell] = field(factory=dict)
+    moves: dict[tuple[object, ...], Move] = field(factory=dict)
+    #: (hlc, n) of the latest counted operation.
+    updated: tuple[int, int] = (0, 0)
+    digest: bytes | None = None
+
+
+@define
+class Store:
+    """The state of one replica. `order` and `dot_id` translate local dots for ties and hashes."""
+
+    root: bytes
+    order: Order
+    dot_id: Callable[[Dot], bytes]
+    births: dict[bytes, Birth] = field(factory=dict)
+    worknodes: dict[bytes, Worknode] = field(factory=dict)
+    tree: MovableTree = field(factory=MovableTree)
+    dirty: set[bytes] = field(factory=set)
+
+    # -- births ---------------------------------------------------------------------------------
+
+    def birth(self, node: bytes, birth: Birth) -> bool:
+        """Learn a birth; whether it was news. The caller has checked that the id commits to it."""
+        if node in self.births:
+            return False
+        self.births[node] = birth
+        for moved in self.tree.birth(node, birth.parent) or ():
+            self.touch(moved)
+        return True
+
+    def missing_ancestor(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
+        """
+        Walk the birth path up from *node* to one of *stop* or the root.
+
+        Returns:
+            (reached one of *stop*, None), or (False, the Worknode whose birth is not known, None
+            when the walk ended at the root). Cost: O(depth).
+        """
+        while node not in stop:
+            if node == self.root:
+                return False, None
+            birth = self.births.get(node)
+            if birth is None:
+                return False, node
+            node = birth.parent
+        return True, None
+
+    def owned_by(self, node: bytes, author: bytes) -> bool:
+        """Whether the birth key of *node* names *author*."""
+        birth = self.births.get(node)
+        return birth is not None and names_author(birth.key_class, birth.key, author)
+
+    # -- joins ----------------------------------------------------------------------------------
+
+    def touch(self, node: bytes) -> Worknode:
+        """The Worknode's record, made if absent, marked to be hashed again."""
+        record = self.worknodes.get(node)
+        if record is None:
+            record = self.worknodes[node] = Worknode()
+        record.digest = None
+        self.dirty.add(node)
+        return record
+
+    def _stamp(self, node: bytes, hlc: int, at: Dot) -> Worknode:
+        record = self.touch(node)
+        record.updated = max(record.updated, (hlc, dot_entry(at)))
+        return record
+
+    def create(self, node: bytes, at: Dot, creation: Creation) -> None:
+        """Join a counted create."""
+        self._stamp(node, creation.hlc, at).creates[at] = creation
+
+    def cell(self, node: bytes, key: CellKey) -> Cell | None:
+        """A cell for reading, None when nothing was folded into it."""
+        record = self.worknodes.get(node)
+        return None if record is None else record.cells.get(key)
+
+    def _cell(self, record: Worknode, key: CellKey) -> Cell:
+        cell = record.cells.get(key)
+        if cell is None:
+            cell = record.cells[key] = new_cell(key[2])
+        return cell
+
+    def put(self, node: bytes, key: CellKey, hlc: int, at: Dot, value: Value) -> None:
+        """Join a register write."""
+        cell = self._cell(self._stamp(node, hlc, at), key)
+        assert isinstance(cell, RegisterCell)
+        cell.put(hlc, at, value, self.order)
+
+    def add(self, node: bytes, key: CellKey, hlc: int, at: Dot, value: Value) -> None:
+        """Join an add to a multi-value register, a set or an append log."""
+        cell = self._cell(self._stamp(node, hlc, at), key)
+        assert isinstance(cell, DotCell)
+        cell.add(hlc, at, value, self.dot_id)
+
+    def kill(
+        self,
+        node: bytes,
+        key: CellKey,
+        hlc: int,
+        at: Dot,
+        killed: Iterable[tuple[Dot | None, bytes]],
+    ) -> None:
+        """Join kills made by the operation *at*: (local dot if known, dot's id everywhere)."""
+        cell = self._cell(self._stamp(node, hlc, at), key)
+        assert isinstance(cell, DotCell)
+        for target, target_id in killed:
+            cell.kill(target, target_id)
+
+    def increment(self, node: bytes, key: CellKey, hlc: int, at: Dot, amount: int) -> None:
+        """Join a signed increment."""
+        cell = self._cell(self._stamp(node, hlc, at), key)
+        assert isinstance(cell, CounterCell)
+        cell.put(amount)
+
+    def move(self, moves: Iterable[tuple[Move, int, Dot]]) -> None:
+        """Join moves, given with their stamps and dots: one undo and redo for all of them."""
+        batch = []
+        for item, hlc, at in moves:
+            self._stamp(item.child, hlc, at).moves[item.key] = item
+            batch.append(item)
+        for node in self.tree.apply(batch):
+            self.touch(node)
+
+    # -- folding again --------------------------------------------------------------------------
+
+    def clear(self, node: bytes) -> None:
+        """Forget what was folded of *node*, so that its operations can be folded again."""
+        record = self.worknodes.get(node)
+        if record is None:
+            return
+        for moved in self.tree.retract(list(record.moves)) if record.moves else ():
+            self.touch(moved)
+        self.worknodes[node] = Worknode()
+        self.touch(node)
+
+    def replace_moves(self, renamed: Iterable[tuple[tuple[object, ...], Move, int, Dot]]) -> None:
+        """Give provisional moves their final keys, once their entry has its id."""
+        items = list(renamed)
+        if not items:
+            return
+        for old, item, _, _ in items:
+            record = self.worknodes.get(item.child)
+            if record is not None:
+                record.moves.pop(old, None)
+        for node in self.tree.retract([old for old, _, _, _ in items]):
+            self.touch(node)
+        self.move((item, hlc, at) for _, item, hlc, at in items)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def exists(self, node: bytes) -> bool:
+        """Whether a counted create is folded, or it is the root."""
+        record = self.worknodes.get(node)
+        return node == self.root or (record is not None and bool(record.creates))
+
+    def creation(self, node: bytes) -> tuple[Dot, Creation] | None:
+        """The create that decides the kind: of several, the one with the least id."""
+        record = self.worknodes.get(node)
+        if record is None or not record.creates:
+            return None
+        if len(record.creates) == 1:
+            return next(iter(record.creates.items()))
+        return min(record.creates.items(), key=lambda item: self.dot_id(item[0]))
+
+    def parent(self, node: bytes) -> bytes | None:
+        """The place where it stands now; None for the root and for what was never born here."""
+        return self.tree.parent(node)
+
+    def position(self, node: bytes) -> bytes:
+        """Its fractional position among its siblings."""
+        moved = self.tree.position(node)
+        if moved is not None:
+            return moved
+        creation = self.creation(node)
+        return creation[1].position if creation else b""
+
+    def children(self, node: bytes) -> list[bytes]:
+        """Existing children in sibling order: (position, id)."""
+        found = [child for child in self.tree.children(node) if self.exists(child)]
+        found.sort(key=lambda child: (self.position(child), child))
+        return found
+
+    def index_of(self, at: Dot) -> int:
+        return dot_index(at)
