@@ -1,0 +1,135 @@
+"""How each kind of record is written, inside a transaction that somebody else opened and ends."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import assert_never
+
+from crdt.codec import encode
+from mesh.core.events import Event
+from mesh.core.records import (
+    DeletePending,
+    PutEntry,
+    PutEvents,
+    PutMeta,
+    PutPeer,
+    PutPending,
+    PutProof,
+    PutSnapshot,
+    Record,
+)
+from mesh.storage.rules import events_kept_from, snapshot_checksum
+
+
+class Transaction:
+    """One commit under way."""
+
+    __slots__ = ("_connection", "_keys", "_last_cursor", "_last_n")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        # Small numbers of Worknodes seen in this transaction; forgotten with it, so that a
+        # roll-back needs no repair of a cache.
+        self._keys: dict[bytes, int] = {}
+        self._last_n = self._number("SELECT coalesce(max(n), 0) FROM log")
+        self._last_cursor = self._number("SELECT coalesce(max(cursor), 0) FROM event")
+
+    def _number(self, statement: str) -> int:
+        number = self._connection.execute(statement).fetchone()[0]
+        assert isinstance(number, int)
+        return number
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write *records* in their order; an exception leaves the transaction half done."""
+        for record in records:
+            self._write(record)
+
+    def _write(self, record: Record) -> None:
+        execute = self._connection.execute
+        match record:
+            case PutEntry():
+                self._put_entry(record)
+            case PutPending(slot, data):
+                execute("INSERT OR REPLACE INTO pending VALUES (?, ?)", (slot, data))
+            case DeletePending(slots):
+                gone = [(slot,) for slot in slots]
+                self._connection.executemany("DELETE FROM pending WHERE slot = ?", gone)
+            case PutEvents(events):
+                self._put_events(events)
+            case PutMeta():
+                self._put_meta(record)
+            case PutPeer():
+                self._put_peer(record)
+            case PutProof(author, lane, data):
+                execute("INSERT OR REPLACE INTO proof VALUES (?, ?, ?)", (author, lane, data))
+            case PutSnapshot(n, data):
+                row = (n, snapshot_checksum(n, data), data)
+                execute("INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?)", row)
+            case _:
+                assert_never(record)
+
+    def _put_meta(self, record: PutMeta) -> None:
+        if record.value:
+            row = (record.key, record.value)
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+        else:
+            self._connection.execute("DELETE FROM meta WHERE key = ?", (record.key,))
+
+    def _put_peer(self, record: PutPeer) -> None:
+        if record.data:
+            row = (record.node, record.data)
+            self._connection.execute("INSERT OR REPLACE INTO peer VALUES (?, ?)", row)
+        else:
+            self._connection.execute("DELETE FROM peer WHERE node = ?", (record.node,))
+
+    def _put_entry(self, record: PutEntry) -> None:
+        assert record.n == self._last_n + 1, f"entry {record.n} after {self._last_n}"
+        self._last_n = record.n
+        entry = record.entry
+        header = entry.header
+        self._connection.execute(
+            "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.n,
+                header.author,
+                header.lane,
+                header.seq,
+                entry.id,
+                entry.header_bytes,
+                entry.signature,
+                entry.body,
+            ),
+        )
+        touched = [(self._key(node), record.n) for node in dict.fromkeys(record.touched)]
+        self._connection.executemany("INSERT INTO touch VALUES (?, ?)", touched)
+
+    def _key(self, node: bytes) -> int:
+        key = self._keys.get(node)
+        if key is None:
+            execute = self._connection.execute
+            row = execute("SELECT k FROM worknode WHERE id = ?", (node,)).fetchone()
+            if row is None:
+                key = execute("INSERT INTO worknode (id) VALUES (?)", (node,)).lastrowid
+            else:
+                key = row[0]
+            assert isinstance(key, int)
+            self._keys[node] = key
+        return key
+
+    def _put_events(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        cursors = [event.cursor for event in events]
+        first = self._last_cursor + 1
+        expected = list(range(first, first + len(events)))
+        assert cursors == expected, f"cursors {cursors} after {self._last_cursor}"
+        self._last_cursor = cursors[-1]
+        self._connection.executemany(
+            "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(e.cursor, e.hlc, e.type, e.node, e.actor, e.session, encode(e.data)) for e in events],
+        )
+        first = self._number("SELECT min(cursor) FROM event")
+        kept_from = events_kept_from(first, self._last_cursor)
+        if kept_from is not None:
+            self._connection.execute("DELETE FROM event WHERE cursor < ?", (kept_from,))
