@@ -6,7 +6,8 @@ source, 0 to 11. With libsodium's rules (no small-order A or R, S < L, no cofact
 only case 3 is a signature; OpenSSL also accepts 0, 1, 2 and 11.
 
 Source: Chalkias, Garillot, Nikolaenko, "Taming the many EdDSAs", 2020, table 6c,
-    https://eprint.iacr.org/2020/1244; bytes: github.com/novifinancial/ed25519-speccheck, cases.json.
+    https://eprint.iacr.org/2020/1244; the bytes: cases.json of
+    https://github.com/novifinancial/ed25519-speccheck.
 """
 
 from __future__ import annotations

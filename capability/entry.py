@@ -17,6 +17,7 @@ from typing import Final
 from attrs import frozen
 
 from capability.errors import FormError, SignatureRefused
+from capability.form import Value, binary, fixed, record, unsigned
 from capability.ids import DOMAIN_ENTRY, ID_BYTES, ZERO_ID, body_hash, entry_id
 from capability.keys import PUBLIC_BYTES, SIGNATURE_BYTES, Signer, verify
 from capability.limits import (
@@ -24,7 +25,6 @@ from capability.limits import (
     BODY_BYTES_MAX,
     ENTRY_BYTES_MAX,
     HEADER_BYTES_MAX,
-    INT_MAX,
 )
 from crdt.codec import decode, encode
 from crdt.errors import CodecError
@@ -116,14 +116,6 @@ class Entry:
         return encode((self.header_bytes, self.signature, self.body))
 
 
-def _is_bytes(value: object, size: int) -> bool:
-    return isinstance(value, bytes) and len(value) == size
-
-
-def _is_unsigned(value: object, most: int = INT_MAX) -> bool:
-    return type(value) is int and 0 <= value <= most
-
-
 def decode_header(data: bytes) -> Header:
     """
     Read a header and check everything about it that needs nothing else.
@@ -140,21 +132,17 @@ def decode_header(data: bytes) -> Header:
     version, author, lane, seq, prev, hlc, kind, leaf, body_len, hashed = value
     if version != FORMAT_VERSION or type(version) is not int:
         raise FormError(f"header: version {version!r}, this node reads {FORMAT_VERSION}")
-    good = (
-        _is_bytes(author, PUBLIC_BYTES)
-        and _is_unsigned(lane, LANE_DATA)
-        and _is_unsigned(seq)
-        and seq != 0
-        and _is_bytes(prev, ID_BYTES)
-        and _is_unsigned(hlc)
-        and _is_unsigned(kind)
-        and (leaf == b"" or _is_bytes(leaf, ID_BYTES))
-        and _is_unsigned(body_len, BODY_BYTES_MAX)
-        and _is_bytes(hashed, ID_BYTES)
+    header = Header(
+        author=fixed(author, PUBLIC_BYTES, "header: author"),
+        lane=unsigned(lane, "header: lane", most=LANE_DATA),
+        seq=unsigned(seq, "header: seq", least=1),
+        prev=fixed(prev, ID_BYTES, "header: prev"),
+        hlc=unsigned(hlc, "header: hlc"),
+        kind=unsigned(kind, "header: kind"),
+        leaf=b"" if leaf == b"" else fixed(leaf, ID_BYTES, "header: leaf"),
+        body_len=unsigned(body_len, "header: body_len", most=BODY_BYTES_MAX),
+        body_hash=fixed(hashed, ID_BYTES, "header: body_hash"),
     )
-    if not good:
-        raise FormError(f"header: a field is of the wrong type or size: {value!r:.200}")
-    header = Header(author, lane, seq, prev, hlc, kind, leaf, body_len, hashed)  # type: ignore[arg-type]
     if (header.kind >= KIND_FIRST_DATA) != (header.lane == LANE_DATA):
         raise FormError(f"header: kind {header.kind} does not belong in lane {header.lane}")
     if header.kind == KIND_GENESIS and (seq != 1 or prev != ZERO_ID or leaf != b""):
@@ -169,15 +157,12 @@ def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
         value = decode(data, size_max=ENTRY_BYTES_MAX, depth_max=1)
     except CodecError as error:
         raise FormError(f"entry: {error}") from error
-    if (
-        not isinstance(value, tuple)
-        or len(value) != 3
-        or not isinstance(value[0], bytes)
-        or not _is_bytes(value[1], SIGNATURE_BYTES)
-        or not isinstance(value[2], bytes)
-    ):
-        raise FormError("entry: expected [header bin, sig b64, body bin]")
-    return value[0], value[1], value[2]  # type: ignore[return-value]
+    header, signature, body = record(value, 3, "entry")
+    return (
+        binary(header, "entry: header", most=HEADER_BYTES_MAX),
+        fixed(signature, SIGNATURE_BYTES, "entry: signature"),
+        binary(body, "entry: body", most=BODY_BYTES_MAX),
+    )
 
 
 def decode_entry(data: bytes) -> Entry:
@@ -194,17 +179,13 @@ def decode_entry(data: bytes) -> Entry:
     return Entry(entry_id(header_bytes), header, header_bytes, signature, body)
 
 
-def decode_signed_header(value: object) -> SignedHeader:
+def decode_signed_header(value: Value) -> SignedHeader:
     """Read [header, sig] (already taken out of msgpack). Raises FormError; does not verify."""
-    if (
-        not isinstance(value, tuple)
-        or len(value) != 2
-        or not isinstance(value[0], bytes)
-        or not isinstance(value[1], bytes)
-        or len(value[1]) != SIGNATURE_BYTES
-    ):
-        raise FormError("signed header: expected [header bin, sig b64]")
-    return SignedHeader(entry_id(value[0]), decode_header(value[0]), value[0], value[1])
+    first, second = record(value, 2, "signed header")
+    header_bytes = binary(first, "signed header: header", most=HEADER_BYTES_MAX)
+    signature = fixed(second, SIGNATURE_BYTES, "signed header: signature")
+    header = decode_header(header_bytes)
+    return SignedHeader(entry_id(header_bytes), header, header_bytes, signature)
 
 
 def signing_mesh(header: Header, mesh_id: bytes) -> bytes:

@@ -20,7 +20,8 @@ VALUE_DEPTH_MAX: Final = DEPTH_MAX - 3
 #: A decimal number and an attachment's media type, in bytes.
 DECIMAL_BYTES_MAX: Final = 64
 MEDIA_BYTES_MAX: Final = 128
-#: Longest chain from a root key to a leaf..
+#: Longest chain from a root key to a leaf. A guess: a founder, teams, their agents, what those
+#: start, and tickets between them are seven.
 CHAIN_DEPTH_MAX: Final = 8
 #: Scopes in one grant, birth-key steps in one scope, caveats in one grant.
 SCOPES_MAX: Final = 64
@@ -47,7 +48,8 @@ KILLS_MAX: Final = 1024
 NAME_BYTES_MAX: Final = 128
 #: Hard end of an authority lane (rule 3 of docs/formats.md): never limited by verdicts.
 AUTHORITY_SEQ_MAX: Final = 1 << 20
-#: Dead entries after which a data lane ends (rule 3 of docs/formats.md). A guess: a day of one entry a minute.
+#: Dead entries after which a data lane ends (docs/formats.md, rule 3). A guess: a day of them,
+#: one a minute.
 VOID_SUFFIX_MAX: Final = 1440
 #: Limits that a genesis sets for its mesh.
 GENESIS_LIMITS_MAX: Final = 64

@@ -178,9 +178,10 @@ class EmitEvent:
 @frozen
 class Reserved:
     """
-    Claim (attempt, lease_ms), release (kills,), result (attempt, ok, value), attest (verdict, value).
+    An op on the course of a task, which a later version gives its meaning.
 
-    Their form is checked and frozen; *fields* are those after the op's cites.
+    *fields*: claim (attempt, lease_ms), release (kills,), result (attempt, ok, value), attest
+    (verdict, value). Their form is checked and frozen.
     """
 
     code: int

@@ -88,25 +88,22 @@ def entry(
     name: str,
     seed: bytes,
     mesh: bytes,
+    at: tuple[int, int, bytes, int],
     *,
-    lane: int,
-    seq: int,
-    prev: bytes,
-    hlc: int,
     kind: int,
     leaf: bytes,
     value: Any,
 ) -> dict[str, Any]:
+    """A signed entry; *at* is (lane, seq, prev, hlc)."""
     body = pack(value)
-    header = pack(
-        [1, public(seed), lane, seq, prev, hlc, kind, leaf, len(body), blake("body", body)]
-    )
-    signature = sign(seed, b"worknode-mesh/v1/entry\x00" + (ZERO if kind == 0 else mesh) + header)
-    return {
-        "name": name, "seed": seed, "mesh": mesh, "lane": lane, "seq": seq, "prev": prev, "hlc": hlc,
-        "kind": kind, "leaf": leaf, "value": value, "body": body, "header": header,
-        "id": blake("entry", header), "signature": signature, "entry": pack([header, signature, body]),
-    }  # fmt: skip
+    header = pack([1, public(seed), *at, kind, leaf, len(body), blake("body", body)])
+    signed = b"worknode-mesh/v1/entry\x00" + (ZERO if kind == 0 else mesh) + header
+    signature = sign(seed, signed)
+    fields = {"name": name, "seed": seed, "mesh": mesh}
+    fields |= {"lane": at[0], "seq": at[1], "prev": at[2], "hlc": at[3]}
+    fields |= {"kind": kind, "leaf": leaf, "value": value, "body": body, "header": header}
+    fields |= {"id": blake("entry", header), "signature": signature}
+    return fields | {"entry": pack([header, signature, body])}
 
 
 ROOT, INVITER, JOIN_SEED, NODE = (bytes([number]) * 32 for number in (1, 2, 3, 4))
@@ -115,115 +112,63 @@ T0 = 1_900_000_000_000
 NEVER = (2**63 - 1) // 2**16
 
 
+def genesis_value() -> list[Any]:
+    roots = [public(ROOT)]
+    limits = [[1, 1048576], [2, 1440]]
+    return [1, "garden", bytes(range(16)), roots, 1, ZERO, ZERO, 1, 0, limits]
+
+
+def grant_value(root: bytes) -> list[Any]:
+    """Two scopes: the root Worknode, and one two steps below it."""
+    own = public(ROOT) + bytes(range(16))
+    bench = worknode(worknode(root, 1, b"shed"), 0, own)
+    scopes = [[0, [], root], [0, [[1, b"shed"], [0, own]], bench]]
+    scopes.sort(key=lambda scope: scope[2])
+    caveats = [[4, [1, 2, 3]], [5, ["título"]]]
+    return [public(INVITER), 0, scopes, 8191, 8, 0, NEVER, caveats, "Ada's laptop"]
+
+
+def join_value(root: bytes, scopes: list[Any]) -> list[Any]:
+    at = next(index for index, scope in enumerate(scopes) if scope[2] == root)
+    caveats = [[9, 6959], [10, 1], [11, T0 + 3_600_000]]
+    end = T0 + 30 * DAY
+    return [public(JOIN_SEED), 1, [[at, [], root]], 7087, 8, T0, end, caveats, ""]
+
+
+def member_value(root: bytes) -> list[Any]:
+    return [public(NODE), 0, [[0, [], root]], 6959, 8, T0, T0 + 30 * DAY, [], "n" * 64]
+
+
+def pin_value(join: bytes, member: bytes) -> list[Any]:
+    rows = [
+        [public(JOIN_SEED), [1, member], None],
+        [public(INVITER), [1, join], [300, blake("entry", b"x")]],
+        [public(NODE), None, None],
+    ]
+    return [sorted(rows), 0]
+
+
 def chain() -> list[dict[str, Any]]:
     """Genesis, a member's grant, a join grant, the grant that it issues, and a pin."""
-    genesis = entry(
-        "genesis",
-        ROOT,
-        ZERO,
-        lane=0,
-        seq=1,
-        prev=ZERO,
-        hlc=T0 << 16,
-        kind=0,
-        leaf=b"",
-        value=[
-            1,
-            "garden",
-            bytes(range(16)),
-            [public(ROOT)],
-            1,
-            ZERO,
-            ZERO,
-            1,
-            0,
-            [[1, 1048576], [2, 1440]],
-        ],
-    )
+    at = (0, 1, ZERO, T0 << 16)
+    genesis = entry("genesis", ROOT, ZERO, at, kind=0, leaf=b"", value=genesis_value())
     mesh = genesis["id"]
     root = blake("root-worknode", mesh, 16)
-    shed = worknode(root, 1, b"shed")
-    own = public(ROOT) + bytes(range(16))
-    bench = worknode(shed, 0, own)
-    scopes = sorted(
-        [[0, [], root], [0, [[1, b"shed"], [0, own]], bench]], key=lambda scope: scope[2]
-    )
-    grant = entry(
-        "grant",
-        ROOT,
-        mesh,
-        lane=0,
-        seq=2,
-        prev=mesh,
-        hlc=(T0 << 16) + 1,
-        kind=1,
-        leaf=b"",
-        value=[
-            public(INVITER),
-            0,
-            scopes,
-            8191,
-            8,
-            0,
-            NEVER,
-            [[4, [1, 2, 3]], [5, ["título"]]],
-            "Ada's laptop",
-        ],
-    )
-    at = next(index for index, scope in enumerate(scopes) if scope[2] == root)
-    join = entry(
-        "join grant",
-        INVITER,
-        mesh,
-        lane=0,
-        seq=1,
-        prev=mesh,
-        hlc=(T0 + 5 << 16) + 2,
-        kind=1,
-        leaf=grant["id"],
-        value=[
-            public(JOIN_SEED),
-            1,
-            [[at, [], root]],
-            7087,
-            8,
-            T0,
-            T0 + 30 * DAY,
-            [[9, 6959], [10, 1], [11, T0 + 3_600_000]],
-            "",
-        ],
-    )
-    member = entry(
-        "member grant by the join key",
-        JOIN_SEED,
-        mesh,
-        lane=0,
-        seq=1,
-        prev=mesh,
-        hlc=T0 + 9 << 16,
-        kind=1,
-        leaf=join["id"],
-        value=[public(NODE), 0, [[0, [], root]], 6959, 8, T0, T0 + 30 * DAY, [], "n" * 64],
-    )
-    rows = sorted(
-        [
-            [public(JOIN_SEED), [1, member["id"]], None],
-            [public(INVITER), [1, join["id"]], [300, blake("entry", b"x")]],
-            [public(NODE), None, None],
-        ]
-    )
-    pin = entry(
-        "pin",
-        INVITER,
-        mesh,
-        lane=0,
-        seq=2,
-        prev=join["id"],
-        hlc=T0 + 20 << 16,
-        kind=3,
-        leaf=grant["id"],
-        value=[rows, 0],
-    )
+
+    at = (0, 2, mesh, (T0 << 16) + 1)
+    grant = entry("grant", ROOT, mesh, at, kind=1, leaf=b"", value=grant_value(root))
+
+    at, leaf = (0, 1, mesh, (T0 + 5 << 16) + 2), grant["id"]
+    value = join_value(root, grant["value"][2])
+    join = entry("join grant", INVITER, mesh, at, kind=1, leaf=leaf, value=value)
+
+    at, leaf = (0, 1, mesh, T0 + 9 << 16), join["id"]
+    name = "member grant by the join key"
+    member = entry(name, JOIN_SEED, mesh, at, kind=1, leaf=leaf, value=member_value(root))
+
+    at, leaf = (0, 2, join["id"], T0 + 20 << 16), grant["id"]
+    value = pin_value(join["id"], member["id"])
+    pin = entry("pin", INVITER, mesh, at, kind=3, leaf=leaf, value=value)
     return [genesis, grant, join, member, pin]
 
 
@@ -262,18 +207,8 @@ def data(known: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     refs = sorted([member["id"], known[4]["id"]])
     value = [b"s" * 16, refs, 1, blake("frontier", b""), nodes, names, ops]
-    return entry(
-        "data",
-        NODE,
-        mesh,
-        lane=1,
-        seq=3,
-        prev=blake("entry", b"prev"),
-        hlc=T0 + 100 << 16,
-        kind=16,
-        leaf=member["id"],
-        value=value,
-    )
+    at = (1, 3, blake("entry", b"prev"), T0 + 100 << 16)
+    return entry("data", NODE, mesh, at, kind=16, leaf=member["id"], value=value)
 
 
 def reserved(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -326,15 +261,20 @@ def ticket(known: list[dict[str, Any]]) -> dict[str, Any]:
 def ids(known: list[dict[str, Any]]) -> list[dict[str, Any]]:
     mesh = known[0]["id"]
     root = blake("root-worknode", mesh, 16)
-    own = public(NODE) + b"n" * 16
+    mine = {"author": public(NODE), "nonce": b"n" * 16, "key": public(NODE) + b"n" * 16}
+    births = [
+        {"name": "own", "parent": root, "class": 0, **mine},
+        {"name": "shared", "parent": root, "class": 1, "key": b"import-7"},
+        {"name": "shared, empty key", "parent": root, "class": 1, "key": b""},
+    ]
+    born = [birth | {"id": worknode(root, birth["class"], birth["key"])} for birth in births]
+    session = blake("session", "réviseur".encode(), 16)
     return [
         {"name": "root", "mesh": mesh, "id": root},
-        {"name": "own", "parent": root, "class": 0, "key": own, "author": public(NODE), "nonce": b"n" * 16, "id": worknode(root, 0, own)},
-        {"name": "shared", "parent": root, "class": 1, "key": b"import-7", "id": worknode(root, 1, b"import-7")},
-        {"name": "shared, empty key", "parent": root, "class": 1, "key": b"", "id": worknode(root, 1, b"")},
-        {"name": "session", "session": "réviseur", "id": blake("session", "réviseur".encode(), 16)},
+        *born,
+        {"name": "session", "session": "réviseur", "id": session},
         {"name": "session, default", "session": "", "id": b""},
-    ]  # fmt: skip
+    ]
 
 
 def to_json(value: Any) -> Any:
