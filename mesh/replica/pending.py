@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
+from capability import ops
+from capability.ops import Op
 from crdt.codec import Value, decode, encode
 from mesh.core.limits import TEXT_BYTES_MAX
 from mesh.core.writes import Append, Increment, SetRegister
@@ -39,6 +41,16 @@ class Row:
         value: Value = write.amount if isinstance(write, Increment) else write.value
         kind = self.cell[1][2]
         return encode((self.session, self.hlc, kind, write.node, write.ns, write.name, value))
+
+    def operation(self, age: int) -> Op:
+        """The operation of an entry that is *age* younger than the row."""
+        match self.write:
+            case SetRegister(node=node, ns=ns, name=name, value=value):
+                return Op(ops.OP_REGISTER, age, node, (), ops.Register(ns, name, value))
+            case Increment(node=node, ns=ns, name=name, amount=amount):
+                return Op(ops.OP_INCREMENT, age, node, (), ops.Increment(ns, name, amount))
+            case Append(node=node, ns=ns, name=name, value=value):
+                return Op(ops.OP_APPEND, age, node, (), ops.Append(ns, name, value))
 
 
 def decode_row(data: bytes) -> Row:

@@ -37,17 +37,19 @@ from mesh.core.errors import BackPressure, Denied, Precondition, UsageError
 from mesh.core.inputs import LOCAL, IssueGrant, Now, Submit
 from mesh.core.limits import FLUSH_INTERVAL_MS, GROUP_OPS_MAX, PENDING_ROWS_MAX
 from mesh.core.records import DeletePending, PutEntry, PutPending, Record
-from mesh.core.writes import Append, Create, Increment, SetRegister, Write
+from mesh.core.writes import Create, Write
 from mesh.replica.fold import Facts
 from mesh.replica.grants import grant_under, may_issue, session_grant, session_of
 from mesh.replica.group import Group
 from mesh.replica.held import Held
 from mesh.replica.judge import judge
-from mesh.replica.pending import PendingRows, Row
+from mesh.replica.pending import LocalWrite, PendingRows, Row
 from mesh.replica.plan import Planner
 
 #: Named sessions of one node; each costs one authority entry. A guess: an agent machine runs tens.
 SESSIONS_MAX: Final = 1_024
+#: Names and values of one submit: with tables and operations it stays below an entry's body.
+SUBMIT_BYTES_MAX: Final = 128 * 1024
 
 
 @frozen
@@ -90,20 +92,25 @@ class Writer:
             raise UsageError(f"{len(request.writes)} writes at once, at most {GROUP_OPS_MAX}")
         planner = Planner(self.held.store, self.author)
         planner.check(request.writes)
-        effects = self._seal_overlaid(request, now)
+        size = sum(len(encode(_size_of(write))) for write in request.writes)
+        if size > SUBMIT_BYTES_MAX:
+            raise UsageError(
+                f"{size} bytes in one submit, at most {SUBMIT_BYTES_MAX}",
+                hint="split it; each part is durable by itself",
+            )
         draft = [op for op in (planner.operation(w, lambda _: ()) for w in request.writes) if op]
         created, planner.created = tuple(planner.created), []
         self._learn(draft)
-        effects += self._ensure_session(request.session, now)
         session = session_id(request.session)
+        # Everything that may refuse stands above this line: from here on something changes.
+        self.authority_for(draft, session, now)
+        effects = self._ensure_session(request.session, now)
+        effects += self._seal_overlaid(request, now)
         authority = self.authority_for(draft, session, now)
-        if request.level == LOCAL and all(
-            isinstance(write, SetRegister | Increment | Append) for write in request.writes
-        ):
+        if request.level == LOCAL and all(isinstance(w, LocalWrite) for w in request.writes):
             return effects + self._put_rows(request, now)
         if not draft:
             return effects + self._answer(request.request, created)
-        size = sum(len(encode(_size_of(write))) for write in request.writes)
         effects += self._open(authority, session, len(draft), size, now)
         group = self.group
         assert group is not None
@@ -259,7 +266,7 @@ class Writer:
         records: list[Record] = []
         hlc = 0
         for write in request.writes:
-            assert isinstance(write, SetRegister | Increment | Append)
+            assert isinstance(write, LocalWrite)
             hlc = self.held.clock.tick(now.wall_ms)
             slot, row = self.pending.add(Row(request.session, hlc, write))
             records.append(PutPending(slot, row.encode()))
@@ -287,7 +294,7 @@ class Writer:
         effects: list[Effect] = []
         for slot, row in self.pending.drain():
             session = session_id(row.session)
-            op = _op_of(row, 0)
+            op = row.operation(0)
             try:
                 authority = self.authority_for([op], session, now)
             except Denied as error:
@@ -300,7 +307,7 @@ class Writer:
                 authority = known[0]
             effects += self._open(authority, session, 1, len(row.encode()), now)
             assert self.group is not None
-            self._put(self.group, _op_of(row, self.group.facts.hlc - row.hlc))
+            self._put(self.group, row.operation(self.group.facts.hlc - row.hlc))
             self.group.sealed_slots.append(slot)
         return effects
 
@@ -382,14 +389,3 @@ def _named(item: tree.Move, entry_id: bytes) -> tree.Move:
 def _size_of(write: Write) -> tuple[Value, ...]:
     """What of a write counts towards the size of its group."""
     return (getattr(write, "name", ""), getattr(write, "value", None))
-
-
-def _op_of(row: Row, age: int) -> Op:
-    write = row.write
-    match write:
-        case SetRegister(node=node, ns=ns, name=name, value=value):
-            return Op(ops.OP_REGISTER, age, node, (), ops.Register(ns, name, value))
-        case Increment(node=node, ns=ns, name=name, amount=amount):
-            return Op(ops.OP_INCREMENT, age, node, (), ops.Increment(ns, name, amount))
-        case Append(node=node, ns=ns, name=name, value=value):
-            return Op(ops.OP_APPEND, age, node, (), ops.Append(ns, name, value))
