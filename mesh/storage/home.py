@@ -199,9 +199,14 @@ class Home:
 
         Raises:
             HomeRefused: Somebody else may have put it there.
+            StorageError: The folder may not be looked into.
         """
         for path in self._socket_paths():
-            if path.is_socket():
+            try:
+                found = path.is_socket()
+            except OSError as error:
+                raise _folder_error(path.parent, "look for the socket", error) from error
+            if found:
                 _refuse_exposed_folder(path.parent)
                 return path
         return None

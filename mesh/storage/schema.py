@@ -12,11 +12,11 @@ The tables of one home's database, how they came to be, and how a connection to 
     snapshot  one row: n, checksum, data
     fence     one row, rewritten after a commit that failed (see `mesh.storage.sqlite`)
 
-The log is keyed by an ascending integer: a random 16-byte primary key costs nine times as much
-per row at 1000 rows a commit. For the same reason `touch` holds small numbers instead of ids:
-12 % fewer bytes per entry and 10 % more entries per second at ten Worknodes an entry. There is no
-index by (author, lane, seq): nothing here reads by position, since the ledger keeps the positions
-in memory, and it would cost 88 bytes an entry; a migration can add it.
+The log is keyed by an ascending integer, so a commit appends; with random ids as keys it would
+rewrite a page per row. For the same reason `touch` holds small numbers instead of 16-byte ids, in
+the order in which Worknodes were first seen: what is worked on together lies together. There is
+no index by (author, lane, seq): nothing here reads by position, since the ledger keeps positions
+in memory, and it would add 70 bytes to an entry; a migration can bring it.
 """
 
 from __future__ import annotations
