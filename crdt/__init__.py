@@ -1,4 +1,4 @@
-"""Convergent data types and the byte form of their values; floor 0, it knows nothing of the mesh."""
+"""Convergent data types and the byte form of their values; they know nothing of the mesh."""
 
 from crdt import codec, hlc, lattice
 from crdt.causal import CausalContext, Dot

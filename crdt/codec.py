@@ -195,31 +195,27 @@ _HEADS: Final = _heads()
 
 
 def _walk_headers(data: bytes, depth_max: int) -> None:
-    """Prove that no array of *data* declares more elements than bytes follow, building nothing."""
+    """Prove that every array of *data* has the elements that it declares, building nothing."""
     at = 0
     size = len(data)
-    # For each open array, how many elements it still wants, at most depth_max of them; and their
-    # sum, because every wanted element takes a byte at least.
+    # For each open array, how many elements it still wants. At most depth_max + 1 long.
     wanted = [1]
-    owed = 1
     while wanted:
         if wanted[-1] == 0:
             wanted.pop()
             continue
         wanted[-1] -= 1
-        owed -= 1
         head = _HEADS.get(data[at]) if at < size else None
         if head is None:
             raise CodecError(f"no value of the format begins at offset {at} of {size}")
         is_array, width, length = head
         at += 1 + width
         length += int.from_bytes(data[at - width : at], "big")
-        if length + owed > size - at:
-            raise CodecError(f"length {length} before offset {at} of {size}, {owed} more are owed")
+        if length > size - at:
+            raise CodecError(f"length {length} before offset {at} of {size}")
         if not is_array:
             at += length
         elif len(wanted) > depth_max:
             raise CodecError(f"nested deeper than {depth_max} at offset {at} of {size}")
         else:
             wanted.append(length)
-            owed += length

@@ -16,7 +16,8 @@ node was down. Two ways, both ending in `restore`:
 Source: Kulkarni, Demirbas, Madappa, Avva, Leone: Logical Physical Clocks and Consistent
     Snapshots in Globally Distributed Databases, 2014, section 3,
     https://cse.buffalo.edu/tech-reports/2014-04.pdf.
-    The reservation is CockroachDB's wall time upper bound (`server.clock.persist_upper_bound_interval`).
+    The reservation is CockroachDB's persisted upper bound of wall time,
+    `server.clock.persist_upper_bound_interval`.
 Differs: `observe` joins without ticking, since the next `tick` adds the one that the paper adds at
     receipt; 48 + 16 bits of a millisecond count instead of an NTP stamp.
 """

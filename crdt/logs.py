@@ -48,7 +48,7 @@ class AppendLog:
         return AppendLog()
 
     def join(self, other: "AppendLog") -> "AppendLog":
-        """The union; of two appends under one dot, which only a faulty author makes, the greater."""
+        """The union; the greater of two appends that a faulty author made under one dot."""
         appends = dict(self.appends)
         for dot, append in other.appends.items():
             appends[dot] = max(append, appends.get(dot, append))

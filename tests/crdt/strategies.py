@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from crdt.codec import INT_MAX, INT_MIN, Value
 
 # Bounded so that the whole folder runs in well under half a minute on two cores.
-BOUNDED = settings(max_examples=100, deadline=None)
+BOUNDED = settings(max_examples=80, deadline=None)
 LONG = settings(max_examples=300, deadline=None)
 
 scalars = st.one_of(

@@ -170,6 +170,7 @@ def test_bytes_that_are_not_canonical_are_refused(data: bytes) -> None:
         (b"\xdd" + (100_000).to_bytes(4, "big")) * 40_000,
         (b"\xdc\xff\xff") * 60_000,
         b"\x9f" * 100_000,
+        (b"\xdd" + (60_000).to_bytes(4, "big")) * 15 + bytes(61_000),
         b"\x91" * 1023 + b"\xdd" + (60_000).to_bytes(4, "big") + bytes(59_000),
         (b"\x92\xc0" * 14) + b"\xdc\xff\xff" + bytes(70_000),
         b"\xdd\x00\x01\x00\x00" + b"\xdc\xff\xff" * 30_000 + b"\xc0" * 65_536,

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from crdt.causal import CausalContext, Dot
 from crdt.dotstore import DotFun, DotMap, DotSet
+from crdt.lattice import delta
 from crdt.registers import MVRegister
+from crdt.sets import AWSet
 from tests.crdt.strategies import LONG
 
 dots = st.builds(Dot, st.sampled_from([b"x", b"y"]), st.integers(1, 4))
@@ -27,6 +29,18 @@ def test_a_dot_covered_and_absent_was_removed(
     assert left.join(right, context_a, context_b) == (
         DotMap({b"k": joined}) if joined else DotMap()
     )
+
+
+@LONG
+@given(sets, sets, sets, sets)
+def test_order_and_delta_follow_from_join(
+    a: frozenset[Dot], seen_a: frozenset[Dot], b: frozenset[Dot], seen_b: frozenset[Dot]
+) -> None:
+    one = AWSet(DotMap({b"k": DotSet(a)} if a else {}), CausalContext.of(seen_a | a))
+    two = AWSet(DotMap({b"k": DotSet(b)} if b else {}), CausalContext.of(seen_b | b))
+    assert one.leq(two) == (one.join(two) == two)
+    assert one.delta_since(two) == delta(one, two)
+    assert two.join(one.delta_since(two)) == one.join(two)
 
 
 @LONG
