@@ -1,0 +1,175 @@
+"""What reconciliation knows of one link. Bounded: see the limit beside each field."""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from mesh.core.limits import REPAIR_INTERVAL_MS, REPAIR_TIMEOUT_MS
+from mesh.gossip.bisect import Bisection
+from mesh.gossip.exchange import Answer, Parts
+from mesh.gossip.limits import (
+    BISECTIONS_MAX,
+    PROOFS_KNOWN_MAX,
+    REPAIR_BACKOFF_MS_MAX,
+)
+from mesh.gossip.messages import Range
+from mesh.gossip.ranges import LaneKey, Wants
+from mesh.gossip.serve import Question
+
+
+@frozen
+class Asked:
+    """A `Roots` under way: what this node held when it asked."""
+
+    nonce: int
+    roots: tuple[bytes, bytes]
+    version: int
+    since_ms: int
+
+
+@frozen
+class Window:
+    """A `Get` under way (at most one per link), or a `GetById` if it names no ranges."""
+
+    request: int
+    ranges: tuple[Range, ...]
+    since_ms: int
+
+
+@frozen
+class LinkSync:
+    """One link for `status`: only what was measured."""
+
+    link: int
+    peer: bytes
+    #: The last comparison said "equal", and nothing moved here since.
+    in_sync: bool
+    #: Wall clock of the last comparison, None before the first one.
+    compared_ms: int | None
+    #: A repair is going on.
+    busy: bool
+    #: Lanes in which the peer is known to have more.
+    behind: int
+
+
+@define
+class Session:
+    """The state of repair on one ready link."""
+
+    link: int
+    peer: bytes
+    #: The low bit of the exchange numbers that this side gives, so that the two never clash.
+    parity: int
+    #: When roots are compared next.
+    compare_ms: int = 0
+    blocked: bool = False
+    asked: Asked | None = None
+    #: My exchange: the parts of the answer that are still to come.
+    mine: Parts | None = None
+    #: The peer's exchange, which I am answering.
+    answer: Answer | None = None
+    wants: Wants = field(factory=Wants)
+    window: Window | None = None
+    fetch: Window | None = None
+    bisection: Bisection | None = None
+    #: Lanes that wait for a bisection, with the number at which the copies differ.
+    split: dict[LaneKey, int] = field(factory=dict)
+    #: Questions that wait until the link drains: at most one of each class.
+    waiting: dict[type, Question] = field(factory=dict)
+    #: Digests of fork proofs that the peer was sent or has shown.
+    proofs: dict[LaneKey, bytes] = field(factory=dict)
+    busy: bool = False
+    #: This repair has an exchange that I began.
+    began: bool = False
+    #: This repair brought something.
+    gained: bool = False
+    #: When the repair last went on.
+    moved_ms: int = 0
+    #: No exchange of my own before this.
+    exchange_ms: int = 0
+    #: Nothing is asked of this peer before this: it did not keep what its rows promised.
+    trust_ms: int = 0
+    failures: int = 0
+    #: The next exchange sends all rows.
+    full: bool = False
+    equal_version: int | None = None
+    compared_ms: int | None = None
+    _number: int = 0
+
+    def number(self) -> int:
+        """A fresh number for a request, nonce or exchange of this link."""
+        self._number += 1
+        return self._number
+
+    def exchange_number(self) -> int:
+        return self.number() * 2 + self.parity
+
+    def add_split(self, key: LaneKey, seq: int) -> None:
+        """Remember a lane to be searched for its fork, unless too many wait already."""
+        if seq > 0 and (key in self.split or len(self.split) < BISECTIONS_MAX):
+            self.split[key] = seq
+
+    def fetching(self, now_ms: int) -> bool:
+        """Whether entries by id are still awaited."""
+        return self.fetch is not None and now_ms < self.fetch.since_ms + REPAIR_TIMEOUT_MS
+
+    def knows_proof(self, key: LaneKey, proof: bytes) -> None:
+        self.proofs.pop(key, None)
+        self.proofs[key] = proof
+        if len(self.proofs) > PROOFS_KNOWN_MAX:
+            del self.proofs[next(iter(self.proofs))]
+
+    @property
+    def working(self) -> bool:
+        """Whether anything of the repair is still open."""
+        return bool(
+            self.mine or self.answer or self.window or self.bisection or self.split or self.wants
+        )
+
+    def compare_later(self, now_ms: int) -> None:
+        """
+        The next comparison is due after the interval.
+
+        The lower key's turn comes first, and its question serves both sides.
+        """
+        patience = REPAIR_INTERVAL_MS // 4 if self.parity else 0
+        self.compare_ms = now_ms + REPAIR_INTERVAL_MS + patience
+
+    def work(self, now_ms: int) -> None:
+        """The repair goes on."""
+        self.busy = True
+        self.moved_ms = now_ms
+
+    def failed(self, now_ms: int) -> None:
+        """Back off: each failure in a row doubles the pause."""
+        pause = min(REPAIR_INTERVAL_MS << min(self.failures, 8), REPAIR_BACKOFF_MS_MAX)
+        self.failures += 1
+        self.exchange_ms = max(self.exchange_ms, now_ms + pause)
+        self.compare_ms = self.exchange_ms
+
+    def distrust(self, now_ms: int) -> None:
+        """Back off, and ask nothing of this peer until then, whatever its rows promise."""
+        self.failed(now_ms)
+        self.trust_ms = self.exchange_ms
+
+    def reset(self) -> None:
+        """Drop whatever the repair had open."""
+        self.mine = self.answer = self.window = self.fetch = self.bisection = None
+        self.wants.clear()
+        self.split.clear()
+        self.busy = self.began = self.gained = False
+
+    @property
+    def deadline(self) -> int:
+        """When something is due on this link, in monotonic ms."""
+        if self.busy:
+            due = self.moved_ms + REPAIR_TIMEOUT_MS
+            waits = self.window is None and self.wants.free_ms and not self.blocked
+            return min(due, self.wants.free_ms) if waits else due
+        if self.asked is not None:
+            return self.asked.since_ms + REPAIR_TIMEOUT_MS
+        return self.compare_ms
+
+    def status(self, version: int) -> LinkSync:
+        equal = self.equal_version is not None and self.equal_version == version
+        return LinkSync(self.link, self.peer, equal, self.compared_ms, self.busy, len(self.wants))
