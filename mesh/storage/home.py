@@ -195,7 +195,7 @@ class Home:
 
     def find_socket(self) -> Path | None:
         """
-        The socket of the node that runs here, or ran here until it was killed; None if there is none.
+        The socket of the node that runs here, or ran here until it was killed; else None.
 
         Raises:
             HomeRefused: Somebody else may have put it there.
