@@ -226,8 +226,8 @@ class SqliteStore:
         return [row[0] for row in self._rows(statement, node)]  # type: ignore[misc]
 
     def pending(self) -> list[tuple[int, bytes]]:
-        rows = self._rows("SELECT slot, data FROM pending ORDER BY slot")
-        return rows  # type: ignore[return-value]
+        statement = "SELECT slot, data FROM pending ORDER BY slot"
+        return self._rows(statement)  # type: ignore[return-value]
 
     def proofs(self) -> list[bytes]:
         rows = self._rows("SELECT data FROM proof ORDER BY author, lane")
