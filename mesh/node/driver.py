@@ -22,16 +22,18 @@ import trio
 from attrs import define, field
 
 from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
-from mesh.core.errors import MeshError, RemoteError, StorageError, Unknown
+from mesh.core.errors import MeshError, StorageError, Unknown
 from mesh.core.events import Event
 from mesh.core.inputs import Address, Input, Now, Tick
 from mesh.core.limits import BATCH_INPUTS_MAX
 from mesh.core.records import Record
+from mesh.node import step
 from mesh.node.clock import Clock, system_now
 from mesh.node.crashpoints import is_armed, reach
 from mesh.node.inbox import Inbox
 from mesh.node.ports import EnginePort, StorePort
-from mesh.node.requests import REQUEST_S_MAX, Requests, number_of
+from mesh.node.requests import REQUEST_S_MAX, Requests
+from mesh.node.step import BatchFailed
 
 #: A batch ends when the engine has worked this long, so that links and doors get their turn.
 BATCH_MS_MAX: Final = 50
@@ -76,14 +78,6 @@ class Recorder(Protocol):
 
     def committed(self, *, is_durable: bool) -> None:
         """How its commit ended."""
-
-
-class _BatchFailed(Exception):
-    """The batch did not happen; `error` is what its requests are told."""
-
-    def __init__(self, error: MeshError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 @define(eq=False)
@@ -153,7 +147,7 @@ class Driver(Generic[E]):
             if not effects and not taken and collect is not None:
                 return
             await self._commit(effects)
-        except _BatchFailed as failed:
+        except BatchFailed as failed:
             self._fail(taken, failed.error)
             return
         self._execute_all(effects)
@@ -163,8 +157,7 @@ class Driver(Generic[E]):
         now = self._clock()
         if self._recorder is not None:
             self._recorder.told(now, None)
-        effects = self._guard(lambda: self.engine.start(now))
-        return self._flush(effects)
+        return self._flush(step.start(self.engine, now))
 
     def _collect(self, taken: list[Input]) -> list[Effect]:
         """Let the engine handle what waits, within the bounds of a batch."""
@@ -197,38 +190,14 @@ class Driver(Generic[E]):
         now = self._clock()
         if self._recorder is not None:
             self._recorder.told(now, item)
-        try:
-            return self.engine.handle(item, now)
-        except StorageError as error:
-            raise _BatchFailed(error) from error
-        except RemoteError as error:
-            # A failed `handle` has changed nothing, so the peer's fault ends the peer's link only.
-            link = getattr(item, "link", None)
-            self._note("engine.peer_fault", error, link=link)
-            return [] if link is None else [Disconnect(link, error.code)]
-        except MeshError as error:
-            number = number_of(item)
-            if number is None:
-                self._note("engine.refused", error)
-                return []
-            return [Reply(number, error=error)]
-        except Exception as error:
-            raise _BatchFailed(_internal_error(error)) from error
+        return step.handle(self.engine, item, now)
 
     def _flush(self, effects: list[Effect]) -> list[Effect]:
         now = self._clock()
-        effects = effects + self._guard(lambda: self.engine.flush(now))
+        effects = effects + step.flush(self.engine, now)
         if self._recorder is not None:
             self._recorder.flushed(now, effects)
         return effects
-
-    def _guard(self, step: Callable[[], list[Effect]]) -> list[Effect]:
-        try:
-            return step()
-        except MeshError as error:
-            raise _BatchFailed(error) from error
-        except Exception as error:
-            raise _BatchFailed(_internal_error(error)) from error
 
     async def _commit(self, effects: list[Effect]) -> None:
         records: list[Record] = []
@@ -246,7 +215,7 @@ class Driver(Generic[E]):
             except Exception as error:
                 if self._recorder is not None:
                     self._recorder.committed(is_durable=False)
-                raise _BatchFailed(_storage_error(error)) from error
+                raise BatchFailed(_storage_error(error)) from error
         reach("after_commit")
         if self._recorder is not None:
             self._recorder.committed(is_durable=True)
@@ -254,7 +223,7 @@ class Driver(Generic[E]):
             self.engine.committed()
         except Exception as error:
             unknown = Unknown("it may be on disk, but the engine failed after that")
-            raise _BatchFailed(unknown) from error
+            raise BatchFailed(unknown) from error
         if records:
             self._failures = 0
         reach("after_committed")
@@ -347,14 +316,6 @@ class _Watched(list[Record]):
     def __iter__(self) -> Iterator[Record]:
         yield from super().__iter__()
         reach("in_commit")
-
-
-def _internal_error(error: Exception) -> MeshError:
-    # A mistake of ours: what the engine holds now may be half a change.
-    return MeshError(
-        f"internal error: {type(error).__name__}: {error}",
-        hint="nothing was written; please report it with node.log",
-    )
 
 
 def _storage_error(error: BaseException) -> MeshError:

@@ -59,6 +59,23 @@ def text_of(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def parse_address(text: str) -> Address:
+    """
+    The address in HOST:PORT; IPv6 hosts stand in brackets.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    is_number = port.isascii() and port.isdigit() and int(port) <= PORT_MAX
+    if not colon or not host or not is_number or (":" in host and not bracketed):
+        raise UsageError(f"{text!r} is no address", hint="write HOST:PORT, such as 192.0.2.7:7700")
+    return host, int(port)
+
+
 def is_loopback(host: str) -> bool:
     """Whether *host* is this machine itself; a name counts only if it is `localhost`."""
     try:
