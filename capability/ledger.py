@@ -252,6 +252,16 @@ class Ledger:
             found = found or not confirmed
         return found
 
+    def confirmation(self, grant_id: bytes) -> bytes | None:
+        """The id of a pin that states this very grant, which a join key issued, as a tip."""
+        act = self._links.acts.get(grant_id)
+        if act is None or act.under is None or act.under.akind != JOIN:
+            return None
+        for said in self._pins.of((act.header.author, LANE_AUTHORITY)):
+            if said.tip == grant_id and said.pin.counts and is_effective(said.pin, act.under):
+                return said.pin.id
+        return None
+
     def _is_covered(self, act: Act) -> bool:
         """Whether an effective pin names this entry, or one after it on its branch."""
         key = (act.header.author, LANE_AUTHORITY)
@@ -345,7 +355,7 @@ class Ledger:
         """Bring every cached judgement up to date after *key* grew; the one place that does."""
         lane = self._lanes[key]
         is_new_fork = lane.fork_seq != before[0]
-        leaves = {act.id for act in resolved if act.grant is not None}
+        leaves = {act.id for act in resolved if act.header.kind == KIND_GRANT}
         if is_new_fork:
             self._forked[key] = ()
         for act in resolved:

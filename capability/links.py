@@ -5,8 +5,8 @@ All of this is monotone. Once the links of a chain are held, what a grant passes
 passes on nothing, never changes; an author once introduced stays so. Whether a grant counts
 depends on forks as well, and is the ledger's.
 
-A leaf that names an entry of another kind cannot be told from one that is not held, unless it
-names a pin; both leave what cites them without standing.
+A leaf that names an entry of another kind is as one that is not held: ids of data are not indexed,
+and what cites it is undecided for ever.
 
 Source: docs/formats.md, rules 1 and 2.
 """
@@ -112,20 +112,19 @@ class Links:
         self.acts[act.id] = act
         if act.grant is not None:
             self._to.setdefault(act.grant.audience, []).append(act)
-        resolved = []
         introduced = []
         queue = [act]
         for waiting in queue:
             self._stand(waiting)
+            if waiting is act or waiting.is_settled:
+                # Those that cite a link learn its audience even while its own chain has a gap.
+                queue += self._missing.pop(waiting.id, ())
             if not waiting.is_settled:
                 self._missing.setdefault(waiting.header.leaf, []).append(waiting)
-                continue
-            resolved.append(waiting)
-            queue += self._missing.pop(waiting.id, ())
             if waiting.passes is not None and waiting.passes.audience not in self.introduced:
                 self.introduced.add(waiting.passes.audience)
                 introduced.append(waiting.passes.audience)
-        return act, resolved or [act], introduced
+        return act, queue, introduced
 
     def held_by(self, author: bytes) -> list[tuple[Act, Authority]]:
         """The grants to *author* with what they pass on, by bytes alone."""
@@ -142,10 +141,8 @@ class Links:
                 return Reason.NOT_A_ROOT
             return Reason.NEEDS_QUORUM if self.needs_quorum else self.root
         link = self.acts.get(header.leaf)
-        if link is None:
+        if link is None or link.header.kind != KIND_GRANT:
             return Reason.NO_SUCH_GRANT
-        if link.header.kind != KIND_GRANT:
-            return Reason.NOT_A_GRANT
         if link.grant is not None and link.grant.audience != header.author:
             return Reason.NOT_THE_AUDIENCE
         if link.flaw is not None:

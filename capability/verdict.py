@@ -37,7 +37,6 @@ class Reason(StrEnum):
     NOT_HELD = "not held"
     NO_SUCH_GRANT = "no such grant"
     LINK_MISSING = "a link of its chain is missing"
-    NOT_A_GRANT = "its leaf is not a grant"
     NOT_A_ROOT = "not a root key"
     NEEDS_QUORUM = "one root key alone does not suffice"
     NOT_THE_AUDIENCE = "not the audience"

@@ -1,0 +1,163 @@
+"""The ledger against the definitions: every order of delivery, at every moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+from attrs import define, field
+
+from capability.entry import Entry
+from capability.frontier import Frontier, row_of
+from capability.lane import Place
+from capability.ledger import Change, Ledger
+from capability.verdict import Reason, Verdict
+from tests.capability.histories import History, Proof, history
+from tests.capability.oracle import Result, evaluate
+
+SEEDS = range(120)
+ORDERS = 3
+MOMENTS = 3
+
+#: Reasons that concern ops, or that the named tests show.
+NOT_IN_HISTORIES = [
+    Reason.NOT_HELD,
+    Reason.NEEDS_QUORUM,
+    Reason.CAVEAT_GLOBS,
+    Reason.CAVEAT_COMPLEXITY,
+    Reason.CAVEAT_OPS,
+    Reason.CAVEAT_FIELDS,
+    Reason.CAVEAT_SEQ,
+]
+
+
+@define
+class Replica:
+    """A ledger, and what somebody would believe who judges anew only what a Change names."""
+
+    ledger: Ledger
+    held: dict[bytes, Entry] = field(factory=dict)
+    # Held, or waiting in their lanes; those have no effect by the definitions either.
+    proofs: list[Proof] = field(factory=list)
+    believed: dict[bytes, tuple[Verdict, Reason]] = field(factory=dict)
+    frontier: Frontier = field(factory=Frontier)
+    introduced: set[bytes] = field(factory=set)
+
+    def offer(self, entry: Entry) -> bool:
+        place = self.ledger.place(entry.header, entry.id)
+        if place not in (Place.NEXT, Place.BRANCH):
+            assert (place is Place.HELD) == (entry.id in self.held)
+            return False
+        self.held[entry.id] = entry
+        change = self.ledger.add(entry)
+        self.believed[entry.id] = self.ledger.judge(entry.header, entry.id)
+        self.learn(change, (entry.header.author, entry.header.lane))
+        return True
+
+    def offer_proof(self, proof: Proof) -> bool:
+        lane = (proof[0].header.author, proof[0].header.lane)
+        known = proof in self.proofs
+        if not known and self.ledger.introduced(lane[0]):
+            self.proofs.append(proof)
+        change = self.ledger.add_proof(*proof)
+        if change is not None:
+            assert not (known and change), "it was held or waiting, so nothing is new"
+            self.learn(change, lane)
+        return change is not None and not known
+
+    def learn(self, change: Change, lane: tuple[bytes, int]) -> None:
+        assert list(change.leaves) == sorted(set(change.leaves))
+        self.introduced.update(change.introduced)
+        for entry in self.held.values():
+            key = (entry.header.author, entry.header.lane)
+            held = self.ledger.lane(*key)
+            assert held is not None
+            forked = key in change.lanes and entry.header.seq >= (held.fork_seq or 1)
+            if forked or entry.header.leaf in change.leaves or entry.id in change.leaves:
+                self.believed[entry.id] = self.ledger.judge(entry.header, entry.id)
+        for key in {lane, *change.lanes}:
+            self.frontier.update(row_of(self.ledger, *key))
+
+    def agrees(self, expected: Result) -> None:
+        """Everything that this replica says is what follows from the set that it holds."""
+        assert self.held.keys() == expected.held
+        judged = {e.id: self.ledger.judge(e.header, e.id) for e in self.held.values()}
+        assert {key: verdict for key, (verdict, _) in judged.items()} == expected.verdicts
+        assert {k: v for k, (v, _) in self.believed.items()} == expected.verdicts
+        assert self.introduced == expected.introduced
+        rows = {
+            (row.author, row.lane): (row.seq, row.head, row.proof)
+            for lane in (0, 1)
+            for row in self.frontier.rows(lane)
+        }
+        assert rows == expected.rows
+
+
+def told(story: History, random: Random) -> list[Entry | Proof]:
+    """The story in a random order that is more or less the causal one, with repetitions."""
+    spread = random.choice([1, 20, 1000])
+    items: list[tuple[float, int, Entry | Proof]] = []
+    for index, entry in enumerate(story.entries):
+        items.append((index + random.random() * spread, len(items), entry))
+        if random.randrange(10) == 0:
+            items.append((index + random.random() * 2 * spread, len(items), entry))
+    for proof in story.proofs:
+        items.append((random.random() * len(story.entries), len(items), proof))
+    return [item for _, _, item in sorted(items, key=lambda item: item[:2])]
+
+
+def deliver(story: History, random: Random) -> Replica:
+    """One replica that is told the story, and is right at some moments on the way."""
+    replica = Replica(Ledger(story.mesh.id))
+    waiting = told(story, random)
+    moments = sorted(random.sample(range(len(waiting)), k=MOMENTS))
+    offered = 0
+    moved = True
+    while moved:
+        moved = False
+        left = []
+        for item in waiting:
+            taken = replica.offer(item) if isinstance(item, Entry) else replica.offer_proof(item)
+            moved |= taken
+            if not taken:
+                left.append(item)
+            offered += 1
+            if moments and offered >= moments[0]:
+                moments.pop(0)
+                replica.agrees(evaluate(story.mesh.id, replica.held.values(), replica.proofs))
+        waiting = left
+    return replica
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a full waiting place drops is a matter of order; test_lane shows that it is bounded."""
+    monkeypatch.setattr("capability.lane.PROOFS_WAITING_MAX", 1000)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_verdicts_follow_from_the_set(seed: int) -> None:
+    story = history(seed, steps=60 + seed % 4 * 50)
+    expected = evaluate(story.mesh.id, story.entries, story.proofs)
+    roots = set()
+    for order in range(ORDERS):
+        replica = deliver(story, Random(f"{seed} {order}"))
+        replica.agrees(expected)
+        roots.add((replica.frontier.auth_root, replica.frontier.data_root))
+    assert len(roots) == 1
+
+
+def test_histories_show_what_they_are_for() -> None:
+    reasons: Counter[Reason] = Counter()
+    forked = selected = 0
+    for seed in SEEDS:
+        ledger = (replica := deliver(history(seed, steps=100), Random(seed))).ledger
+        reasons.update(ledger.judge(e.header, e.id)[1] for e in replica.held.values())
+        lanes = [lane for key in ledger.lanes() if (lane := ledger.lane(*key)) is not None]
+        forked += sum(lane.fork_seq is not None for lane in lanes)
+        selected += sum(ledger.pinned(*key) is not None for key in ledger.lanes())
+    assert reasons[Reason.COUNTS] > sum(reasons.values()) // 3
+    assert forked > 100
+    assert selected > 50
+    assert [reason for reason in Reason if not reasons[reason]] == NOT_IN_HISTORIES
