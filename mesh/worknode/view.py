@@ -1,0 +1,309 @@
+"""
+Views: a Worknode as people and programs see it, and the lists and trees of them.
+
+A view shows all that is there: fields that no schema names under their own names, and two cells of
+one name (another namespace or type) beside each other. Names that begin with `_` are the doors' own
+and stay out. Nothing here writes; every view is a fresh JSON document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from attrs import define, field
+
+from capability.ids import TRASH
+from capability.ops import NS_CONFIG, NS_PLAIN
+from capability.values import TAG_PAIRS, Value
+from crdt.codec import encode
+from crdt.hlc import milliseconds
+from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
+from mesh.worknode.kinds import ROOT_KIND, KindRegistry
+from mesh.worknode.names import above, is_archived, path_of, short_id, title_of
+from mesh.worknode.reading import Readable, cells_of, log, members, register, total
+from mesh.worknode.schema import NAMESPACE_NAMES, TYPE_NAMES, Kind
+from mesh.worknode.store import Store
+from mesh.worknode.text import Json, id_text, iso, to_json
+
+#: The name that a member goes by; empty if none is known.
+Label = Callable[[bytes], str]
+
+#: Fields of the doors themselves begin so.
+HIDDEN: Final = "_"
+
+
+def kind_of(store: Store, node: bytes) -> str:
+    """The kind that its create says; empty while no create counts."""
+    creation = store.creation(node)
+    if creation is not None:
+        return creation[1].kind
+    return ROOT_KIND if node == store.root else ""
+
+
+def worknode_view(
+    replica: Readable,
+    node: bytes,
+    *,
+    registry: KindRegistry | None = None,
+    label: Label | None = None,
+) -> dict[str, Json]:
+    """
+    One Worknode as a JSON document with the keys that the command line documents.
+
+    Args:
+        replica: Read, never changed.
+        node: Any Worknode; of one that is not known here the view is empty but for its id.
+        registry: The kinds by which fields are named; the replica's own if None.
+        label: Gives authors their names; the replica's own if None.
+    """
+    return Views(replica, registry=registry, label=label).view(node)
+
+
+@define
+class Views:
+    """Makes many views of one replica; what they share is looked up once. Short-lived."""
+
+    replica: Readable
+    registry: KindRegistry | None = None
+    label: Label | None = None
+    _kinds: KindRegistry = field(init=False)
+    _who: dict[bytes, str] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._kinds = self.registry or KindRegistry.from_store(self.replica.store)
+
+    def view(self, node: bytes) -> dict[str, Json]:
+        """The whole document of one Worknode."""
+        replica, store = self.replica, self.replica.store
+        parent = store.parent(node)
+        fields = self.fields(node)
+        return {
+            "id": id_text(node),
+            "short": short_id(replica, node),
+            "kind": kind_of(store, node),
+            "title": title_of(replica, node),
+            "parent": None if parent in {None, TRASH} else id_text(parent),
+            "path": path_of(replica, node),
+            "archived": is_archived(store, node),
+            "status": self.status(node),
+            "priority": fields.get("priority"),
+            "fields": fields,
+            "created": self._created(node),
+            "updated": self._updated(node),
+            "children": sum(map(store.exists, store.tree.children(node))),
+        }
+
+    # -- fields ---------------------------------------------------------------------------------
+
+    def fields(self, node: bytes) -> dict[str, Json]:
+        """All fields that have something to show, by name."""
+        kind = self._kinds.get(kind_of(self.replica.store, node))
+        found: dict[str, Json] = {}
+        for key in self._in_order(node, kind):
+            shown = self.cell(node, key)
+            if shown is None or shown == []:
+                continue
+            ns, name, type_code = key
+            if name in found:
+                space = NAMESPACE_NAMES.get(ns, str(ns))
+                name = f"{space}:{TYPE_NAMES.get(type_code, type_code)}:{name}"
+            found[name] = shown
+        return dict(sorted(found.items()))
+
+    def _in_order(self, node: bytes, kind: Kind) -> list[CellKey]:
+        named = {field.cell for field in kind.fields}
+        keys = [key for key in cells_of(self.replica, node) if not key[1].startswith(HIDDEN)]
+        # Definitions of kinds are long and have a door of their own.
+        keys = [key for key in keys if not (key[0] == NS_CONFIG and key[1].startswith("kind:"))]
+        # The cell that the schema means has the plain name.
+        return sorted(keys, key=lambda key: (key not in named, key))
+
+    def cell(self, node: bytes, key: CellKey) -> Json:
+        """One cell: a register's value, a counter's total, all of a set, multi-value or log."""
+        ns, name, type_code = key
+        if type_code == REGISTER:
+            return to_json(register(self.replica, node, ns, name))
+        if type_code == COUNTER:
+            return total(self.replica, node, ns, name)
+        if type_code == LOG:
+            return self._log(log(self.replica, node, ns, name))
+        return [to_json(value) for value in members(self.replica, node, ns, name, type_code)]
+
+    def _log(self, items: list[tuple[int, bytes, Value]]) -> list[Json]:
+        """Records say who appended them and when, unless they say so themselves."""
+        found: list[Json] = []
+        seen: set[bytes] = set()
+        for hlc, author, value in items:
+            shown = to_json(value)
+            if isinstance(value, tuple) and value[0] == TAG_PAIRS:
+                # The same record with its own time, appended by two importers, is one record.
+                if "at" in shown:
+                    key = encode(value)
+                    if key in seen:
+                        continue
+                    seen.add(key)
+                shown = {"at": iso(milliseconds(hlc)), "author": self.who(author), **shown}
+            found.append(shown)
+        return found
+
+    def status(self, node: bytes) -> Json:
+        """What its status register says, else what the kind says of one that has none."""
+        kind = self._kinds.get(kind_of(self.replica.store, node))
+        known = kind.field("status")
+        if known is None:
+            return None
+        ns, name, _ = known.cell
+        value = register(self.replica, node, ns, name)
+        return to_json(known.default if value is None else value)
+
+    # -- who and when ---------------------------------------------------------------------------
+
+    def who(self, author: bytes) -> str:
+        """A member's name with the beginning of its key; the beginning alone if it has no name."""
+        known = self._who.get(author)
+        if known is None:
+            name = (self.label or self.replica.label)(author)
+            short = author.hex()[:8]
+            known = self._who[author] = f"{name} ({short})" if name else short
+        return known
+
+    def _stamp(self, hlc: int, author: bytes) -> dict[str, Json]:
+        if not author:
+            return {"at": None, "by": None}
+        return {"at": iso(milliseconds(hlc)), "by": self.who(author)}
+
+    def _created(self, node: bytes) -> dict[str, Json]:
+        table = self.replica.table
+        creation = self.replica.store.creation(node)
+        if creation is not None:
+            return self._stamp(creation[1].hlc, table.authors[creation[0] >> 16])
+        # The root is as old as the mesh.
+        n = table.number.get(self.replica.mesh_id, 0) if node == self.replica.store.root else 0
+        return self._stamp(table.hlcs[n], table.authors[n])
+
+    def _updated(self, node: bytes) -> dict[str, Json]:
+        record = self.replica.store.worknodes.get(node)
+        hlc, n = record.updated if record is not None else (0, 0)
+        author = self.replica.table.authors[n]
+        for row in self.replica.pending.of_node(node):
+            if row.hlc > hlc:
+                hlc, author = row.hlc, self.replica.author
+        return self._stamp(hlc, author) if author else self._created(node)
+
+
+# -- many ---------------------------------------------------------------------------------------
+
+
+def siblings(store: Store, parent: bytes) -> list[bytes]:
+    """
+    What stands under *parent*: by position, and in the order of creation where positions tie.
+
+    Worknodes without a counted create are among them, so that what hangs below them is found.
+    """
+
+    def place(node: bytes) -> tuple[bytes, int, tuple[bytes, int, bytes], int, bytes]:
+        creation = store.creation(node)
+        if creation is None:
+            return store.position(node), 0, (b"", 0, b""), 0, node
+        at, created = creation
+        return store.position(node), created.hlc, store.order(at >> 16), store.index_of(at), node
+
+    return sorted(store.tree.children(parent), key=place)
+
+
+def walk(
+    store: Store, under: bytes, *, depth_max: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """(depth, Worknode) of all that exists below *under*, parents first, siblings in order."""
+    waiting = [(1, node) for node in reversed(siblings(store, under))]
+    while waiting:
+        depth, node = waiting.pop()
+        if store.exists(node):
+            yield depth, node
+        if depth_max is None or depth < depth_max:
+            waiting.extend((depth + 1, child) for child in reversed(siblings(store, node)))
+
+
+def list_worknodes(
+    replica: Readable,
+    *,
+    under: bytes | None = None,
+    kind: str | None = None,
+    status: str | None = None,
+    text: str | None = None,
+    archived: bool = False,
+    limit: int | None = None,
+    registry: KindRegistry | None = None,
+    label: Label | None = None,
+) -> list[dict[str, Json]]:
+    """
+    Views of what stands below *under* (the root if None), depth first.
+
+    Args:
+        replica: Read, never changed.
+        under: Not itself in the list.
+        kind: Only of this kind.
+        status: Only with this status, as shown.
+        text: Only with this in the title or description, whatever the case of letters.
+        archived: List the trash instead, when *under* is None.
+        limit: At most so many.
+        registry: As for `worknode_view`.
+        label: As for `worknode_view`.
+    """
+    views = Views(replica, registry=registry, label=label)
+    store = replica.store
+    start = under if under is not None else TRASH if archived else store.root
+    found: list[dict[str, Json]] = []
+    wanted = text.casefold() if text else ""
+    for _, node in walk(store, start):
+        if limit is not None and len(found) >= limit:
+            break
+        if kind is not None and kind_of(store, node) != kind:
+            continue
+        if status is not None and views.status(node) != status:
+            continue
+        if wanted and wanted not in _words(replica, node):
+            continue
+        found.append(views.view(node))
+    return found
+
+
+def _words(replica: Readable, node: bytes) -> str:
+    description = register(replica, node, NS_PLAIN, "description")
+    words = description if isinstance(description, str) else ""
+    return f"{title_of(replica, node)}\n{words}".casefold()
+
+
+def tree(
+    replica: Readable,
+    under: bytes | None = None,
+    *,
+    depth_max: int | None = None,
+    limit: int | None = None,
+    registry: KindRegistry | None = None,
+    label: Label | None = None,
+) -> list[dict[str, Json]]:
+    """Views of *under* and all below it, parents first, each with its `depth` (0 at the top)."""
+    views = Views(replica, registry=registry, label=label)
+    start = replica.store.root if under is None else under
+    found = [{**views.view(start), "depth": 0}]
+    for depth, node in walk(replica.store, start, depth_max=depth_max):
+        if limit is not None and len(found) >= limit:
+            break
+        found.append({**views.view(node), "depth": depth})
+    return found
+
+
+def children(replica: Readable, node: bytes) -> list[dict[str, Json]]:
+    """Views of what stands directly under *node*, in sibling order."""
+    views = Views(replica)
+    store = replica.store
+    return [views.view(child) for child in siblings(store, node) if store.exists(child)]
+
+
+def ancestors(replica: Readable, node: bytes) -> list[dict[str, Json]]:
+    """Views of what is above *node*, from the root down; the trash is not among them."""
+    views = Views(replica)
+    lineage = [step for step in above(replica.store, node) if step != TRASH]
+    return [views.view(step) for step in reversed(lineage)]

@@ -1,0 +1,247 @@
+"""Views: the documented keys, waiting rows on top, conflicts side by side, and stable lists."""
+
+from __future__ import annotations
+
+import json
+
+from capability.ids import CLASS_SHARED, TRASH, worknode_id
+from capability.ops import NS_COMMENT, NS_PLAIN, NS_WORK
+from mesh.core.inputs import LOCAL
+from mesh.core.writes import (
+    AddToSet,
+    Append,
+    Create,
+    Increment,
+    Move,
+    RemoveFromSet,
+    SetMulti,
+    SetRegister,
+)
+from mesh.worknode.names import safe_name
+from mesh.worknode.text import id_text
+from mesh.worknode.view import (
+    ancestors,
+    children,
+    list_worknodes,
+    tree,
+    worknode_view,
+)
+from tests.mesh.replica.world import Node, admit, new_mesh, node_of
+
+KEYS = {
+    "id",
+    "short",
+    "kind",
+    "title",
+    "parent",
+    "path",
+    "archived",
+    "status",
+    "priority",
+    "fields",
+    "created",
+    "updated",
+    "children",
+}
+
+
+def a_node() -> Node:
+    mesh = new_mesh("acme")
+    return node_of(mesh, mesh.root)
+
+
+def made(node: Node, title: str, *, under: bytes | None = None, kind: str = "task") -> bytes:
+    parent = node.replica.store.root if under is None else under
+    key = title.encode()[:64]
+    child = worknode_id(parent, CLASS_SHARED, key)
+    node.tick(1)
+    node.write(Create(parent, kind, shared_key=key), SetRegister(child, NS_PLAIN, "title", title))
+    return child
+
+
+def test_the_root_is_the_mesh_itself() -> None:
+    node = a_node()
+    view = worknode_view(node.replica, node.replica.store.root)
+    assert set(view) == KEYS
+    assert (view["kind"], view["title"], view["path"]) == ("container", "acme", "/acme")
+    assert (view["parent"], view["status"], view["children"]) == (None, None, 0)
+    assert view["created"]["at"] == "2026-11-20T00:00:00.000Z"
+
+
+def test_a_task_shows_the_documented_keys_as_json() -> None:
+    node = a_node()
+    project = made(node, "Engine/room", kind="project")
+    task = made(node, "Fix it", under=project)
+    node.write(
+        SetRegister(task, NS_PLAIN, "priority", 1),
+        SetRegister(task, NS_PLAIN, "due", (4, 0)),
+        SetRegister(task, NS_PLAIN, "anything", (3, "12.5")),
+        AddToSet(task, NS_PLAIN, "depends_on", (2, project)),
+        AddToSet(task, NS_PLAIN, "labels", "b"),
+        AddToSet(task, NS_PLAIN, "labels", "a"),
+        Increment(task, NS_WORK, "retry_count", 2),
+    )
+    view = worknode_view(node.replica, task)
+    assert set(view) == KEYS
+    assert view["id"] == id_text(task) and len(view["id"]) == 26
+    assert view["id"].startswith(view["short"]) and len(view["short"]) == 8
+    assert view["parent"] == id_text(project)
+    assert view["path"] == "/acme/Engine-room/Fix it"
+    assert (view["status"], view["priority"], view["archived"]) == ("pending", 1, False)
+    assert view["fields"] == {
+        "anything": "12.5",
+        "depends_on": [id_text(project)],
+        "due": "1970-01-01T00:00:00.000Z",
+        "labels": ["a", "b"],
+        "priority": 1,
+        "retry_count": 2,
+        "title": "Fix it",
+    }
+    assert view["created"]["by"] == node.signer.public.hex()[:8]
+    assert view["updated"]["at"].endswith("Z")
+    json.dumps(view)
+
+
+def test_by_gives_the_name_of_a_member() -> None:
+    node = a_node()
+    task = made(node, "x")
+    view = worknode_view(node.replica, task, label=lambda author: "ana")
+    assert view["created"]["by"] == f"ana ({node.signer.public.hex()[:8]})"
+
+
+def test_waiting_rows_lie_over_the_sealed_state() -> None:
+    node = a_node()
+    task = made(node, "x")
+    node.write(SetRegister(task, NS_WORK, "progress", 10))
+    node.tick(5)
+    node.write(
+        SetRegister(task, NS_WORK, "progress", 40),
+        Increment(task, NS_WORK, "retry_count", 3),
+        Append(task, NS_COMMENT, "comments", (1, ("text", "hm"))),
+        level=LOCAL,
+    )
+    view = worknode_view(node.replica, task)
+    assert view["fields"]["progress"] == 40
+    assert view["fields"]["retry_count"] == 3
+    assert [c["text"] for c in view["fields"]["comments"]] == ["hm"]
+    assert view["fields"]["comments"][0]["author"] == node.signer.public.hex()[:8]
+    assert view["updated"]["at"] > view["created"]["at"]
+    node.run(node.replica.seal_pending(node.now))
+    sealed = worknode_view(node.replica, task)
+    assert sealed["fields"] == view["fields"]
+
+
+def test_concurrent_values_of_a_multi_value_field_all_show() -> None:
+    mesh = new_mesh("acme")
+    first = node_of(mesh, mesh.root)
+    task = made(first, "x")
+    from capability.keys import SeedSigner
+    from tests.mesh.replica.world import seed
+
+    other = SeedSigner(seed("other"))
+    grant = admit(mesh, other.public)
+    first.receive([grant])
+    second = node_of(mesh, other, [grant, *[e for e in first.log()[1:] if e.id != grant.id]])
+    first.write(SetMulti(task, NS_PLAIN, "name", "a"))
+    second.write(SetMulti(task, NS_PLAIN, "name", "b"))
+    first.receive(second.log()[-1:])
+    assert worknode_view(first.replica, task)["fields"]["name"] == ["a", "b"]
+
+
+def test_unset_registers_and_emptied_sets_do_not_show() -> None:
+    node = a_node()
+    task = made(node, "x")
+    node.write(SetRegister(task, NS_PLAIN, "due", (4, 0)), AddToSet(task, NS_PLAIN, "labels", "a"))
+    node.write(
+        SetRegister(task, NS_PLAIN, "due", None), RemoveFromSet(task, NS_PLAIN, "labels", "a")
+    )
+    assert worknode_view(node.replica, task)["fields"] == {"title": "x"}
+
+
+def test_two_cells_of_one_name_show_beside_each_other() -> None:
+    node = a_node()
+    task = made(node, "x")
+    node.write(
+        SetRegister(task, NS_PLAIN, "status", "mine"),
+        SetRegister(task, NS_WORK, "status", "completed"),
+    )
+    view = worknode_view(node.replica, task)
+    assert view["status"] == view["fields"]["status"] == "completed"
+    assert view["fields"]["plain:register:status"] == "mine"
+
+
+def test_fields_of_the_doors_stay_out() -> None:
+    node = a_node()
+    task = made(node, "x")
+    node.write(SetRegister(task, NS_PLAIN, "_import", 1))
+    assert set(worknode_view(node.replica, task)["fields"]) == {"title"}
+
+
+def test_a_record_appended_twice_with_its_own_time_shows_once() -> None:
+    node = a_node()
+    task = made(node, "x")
+    comment = (1, ("at", (4, 0)), ("author", "ana"), ("text", "hi"))
+    node.write(*[Append(task, NS_COMMENT, "comments", comment)] * 2)
+    assert worknode_view(node.replica, task)["fields"]["comments"] == [
+        {"at": "1970-01-01T00:00:00.000Z", "author": "ana", "text": "hi"}
+    ]
+
+
+def test_lists_are_depth_first_in_the_order_of_creation() -> None:
+    node = a_node()
+    one = made(node, "1", kind="project")
+    two = made(node, "2", kind="project")
+    made(node, "1.1", under=one)
+    made(node, "2.1", under=two)
+    made(node, "1.2", under=one)
+    titles = [view["title"] for view in list_worknodes(node.replica)]
+    assert titles == ["1", "1.1", "1.2", "2", "2.1"]
+    assert [v["title"] for v in list_worknodes(node.replica, under=one)] == ["1.1", "1.2"]
+    assert [v["title"] for v in list_worknodes(node.replica, kind="project")] == ["1", "2"]
+    assert [v["title"] for v in list_worknodes(node.replica, status="pending", limit=2)] == [
+        "1.1",
+        "1.2",
+    ]
+    assert [v["title"] for v in list_worknodes(node.replica, text="2.")] == ["2.1"]
+    assert [(v["depth"], v["title"]) for v in tree(node.replica, depth_max=1)] == [
+        (0, "acme"),
+        (1, "1"),
+        (1, "2"),
+    ]
+    assert [v["title"] for v in children(node.replica, one)] == ["1.1", "1.2"]
+    leaf = node.replica.store.children(two)[0]
+    assert [v["title"] for v in ancestors(node.replica, leaf)] == ["acme", "2"]
+
+
+def test_positions_come_before_the_order_of_creation() -> None:
+    node = a_node()
+    first, second = made(node, "1"), made(node, "2")
+    node.write(Move(first, node.replica.store.root, b"\x80"))
+    node.write(Move(second, node.replica.store.root, b"\x40"))
+    assert [v["title"] for v in list_worknodes(node.replica)] == ["2", "1"]
+
+
+def test_what_is_archived_stands_under_the_trash() -> None:
+    node = a_node()
+    project = made(node, "p", kind="project")
+    task = made(node, "t", under=project)
+    node.write(Move(project, TRASH))
+    view = worknode_view(node.replica, task)
+    assert (view["archived"], view["path"]) == (True, "/.trash/p/t")
+    assert worknode_view(node.replica, project)["parent"] is None
+    assert list_worknodes(node.replica) == []
+    assert [v["title"] for v in list_worknodes(node.replica, archived=True)] == ["p", "t"]
+    assert ancestors(node.replica, project) == []
+
+
+def test_a_worknode_nobody_knows_has_an_empty_view() -> None:
+    node = a_node()
+    view = worknode_view(node.replica, bytes(16))
+    assert set(view) == KEYS
+    assert (view["kind"], view["fields"], view["created"]["at"]) == ("", {}, None)
+
+
+def test_titles_become_safe_names() -> None:
+    assert safe_name("a/b\n  c\x00") == "a-b c"
+    assert safe_name("..") == safe_name(" \t") == ""
+    assert len(safe_name("x" * 1_000)) == 80
