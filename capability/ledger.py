@@ -51,6 +51,7 @@ class Change:
     """
     What has to be judged anew after an entry or proof came in; all sorted.
 
+    The entry itself and its lane's row of the frontier are not named: they are new in any case.
     `leaves` are grants: whatever cites one of them. `lanes` are forked: their entries at and after
     `fork_seq`, and their rows of the frontier. `introduced` are authors who may be placed from now
     on, `forked` the lanes of which a fork, or an earlier one, is proved only now.

@@ -29,6 +29,8 @@ FLOORS = {
     "mesh.triggers": 4,
     "mesh.engine": 5,
     "mesh.wire": 5,
+    "mesh.greeting": 5,
+    "mesh.status": 5,
     "mesh.transport": 6,
     "mesh.storage": 6,
     "mesh.observe": 6,
@@ -36,7 +38,11 @@ FLOORS = {
     "mesh.api": 8,
     "cli": 9,
 }
-SIDEWAYS = {("mesh.engine", "mesh.wire")}
+SIDEWAYS = {
+    ("mesh.engine", "mesh.wire"),
+    ("mesh.engine", "mesh.greeting"),
+    ("mesh.engine", "mesh.status"),
+}
 FIRST_IMPURE_FLOOR = 6
 # `mesh/__init__.py` names what lies behind it, lazily, so it may reach every floor below the
 # commands; for the same reason only the commands may import from it.

@@ -49,6 +49,8 @@ META_NAME: Final = "name"
 META_MESH_NAME: Final = "mesh_name"
 #: The ticket's secret; it signs the join proof of each link until this node is admitted.
 META_JOIN_SEED: Final = "join_seed"
+#: The ticket's chain and the member grant made from it, encoded: what the hello shows.
+META_JOIN_CHAIN: Final = "join_chain"
 #: Where the ticket says that members listen: [[host, port]…].
 META_TICKET_PEERS: Final = "tickets_peers"
 RULES_VERSION: Final = 1
@@ -184,10 +186,12 @@ def _membership(
     grant: Entry,
     name: str,
 ) -> list[Record]:
-    first = store.last_n() + 1
-    entries = (*facts.entries, grant)
+    # Only the genesis has its place yet: the links stand in logs whose earlier entries are not
+    # here, so the chain is kept beside the log and taken in when repair has filled the gap.
+    chain = tuple(entry.encode() for entry in (*facts.entries, grant))
     return [
-        *(PutEntry(first + i, entry, (), own=entry is grant) for i, entry in enumerate(entries)),
+        PutEntry(store.last_n() + 1, facts.entries[0], (), own=False),
+        PutMeta(META_JOIN_CHAIN, encode(chain)),
         PutMeta(META_MESH, ticket.mesh),
         PutMeta(META_MESH_NAME, facts.genesis.name.encode()),
         PutMeta(META_NAME, name.encode()),

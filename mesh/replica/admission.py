@@ -67,6 +67,8 @@ class Outcome:
     introduced: list[bytes] = field(factory=list)
     forked: list[LaneKey] = field(factory=list)
     refused: list[Refusal] = field(factory=list)
+    #: (author, lane, seq) of every good entry of the batch, also of those that were held.
+    shown: list[tuple[bytes, int, int]] = field(factory=list)
 
     def note(self, change: Change) -> None:
         """Add what the ledger said of one entry or proof."""
@@ -98,6 +100,7 @@ class Admission:
             try:
                 entry = decode_entry(data)
                 if self._known(entry):
+                    outcome.shown.append((entry.header.author, entry.header.lane, entry.header.seq))
                     continue
                 verify_entry(entry, self.mesh_id)
                 self._admit(entry, outcome, wall_ms)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from capability.bodies import PinRow
+from capability.bodies import SESSION, PinRow
 from capability.entry import LANE_AUTHORITY, Entry, SignedHeader, verify_entry
 from capability.errors import CapabilityError
 from capability.keys import Signer
@@ -24,7 +24,7 @@ from mesh.core.ports import LogReader
 from mesh.core.records import PutEvents, PutProof, PutSnapshot
 from mesh.replica import snapshot
 from mesh.replica.admission import Admission, BadEntry, Outcome
-from mesh.replica.held import Held
+from mesh.replica.held import Held, LaneKey
 from mesh.replica.loading import load_held
 from mesh.replica.pending import PendingRows
 from mesh.replica.serving import Serving
@@ -51,6 +51,8 @@ class Replica:
     port: Serving
     next_cursor: int
     snapshot_n: int = 0
+    #: The wall clock less the monotonic one, as of the last look at both.
+    wall_less_mono_ms: int = 0
     _hash: StateHash = field(factory=StateHash)
 
     @classmethod
@@ -86,6 +88,7 @@ class Replica:
             port=serving,
             next_cursor=reader.last_cursor() + 1,
             snapshot_n=kept[0] if kept is not None else 0,
+            wall_less_mono_ms=now.wall_ms - now.mono_ms,
         )
 
     # -- reading --------------------------------------------------------------------------------
@@ -133,6 +136,12 @@ class Replica:
             "undecided": held.fold.undecided,
             "pending": len(self.pending),
         }
+
+    def forked(self) -> list[LaneKey]:
+        """Lanes whose author is proven to have forked them."""
+        ledger = self.held.ledger
+        lanes = ((key, ledger.lane(*key)) for key in ledger.lanes())
+        return [key for key, lane in lanes if lane is not None and lane.fork_seq is not None]
 
     def label(self, author: bytes) -> str:
         """The name that an author's member grant gives it, empty if none is held."""
@@ -204,6 +213,7 @@ class Replica:
 
     def wake(self, now: Now) -> list[Effect]:
         """Fold what is no longer in the future."""
+        self.wall_less_mono_ms = now.wall_ms - now.mono_ms
         return self.events() if self.held.wake_parked(now.wall_ms) else []
 
     def _pin_joins(self, now: Now) -> list[Effect]:
@@ -232,6 +242,35 @@ class Replica:
             self.next_cursor += 1
         drafts.clear()
         return [Persist((PutEvents(tuple(events)),)), Emit(tuple(events))]
+
+    @property
+    def wake_mono_ms(self) -> int | None:
+        """When something parked may be folded, in monotonic ms as of the last look."""
+        wake = self.held.next_wake_ms()
+        return None if wake is None else wake - self.wall_less_mono_ms
+
+    def own_chain(self) -> tuple[bytes, ...]:
+        """
+        The chain by which this node is a member, and the pin of its join if one is held.
+
+        Empty until the ledger holds it.
+        """
+        ledger = self.held.ledger
+        if ledger.authority(b"", self.author) is not None:
+            return self.port.chain_of(b"")
+        for grant_id, authority in ledger.grants_to(self.author):
+            if authority.akind != SESSION:
+                return self.port.chain_of(grant_id) + self._confirmation(grant_id)
+        return ()
+
+    def _confirmation(self, grant_id: bytes) -> tuple[bytes, ...]:
+        pin_id = self.held.ledger.confirmation(grant_id)
+        n = self.held.table.number.get(pin_id) if pin_id is not None else None
+        return () if n is None else (self.held.read(n).encode(),)
+
+    def lowest_deferred(self, author: bytes, lane: int) -> int:
+        """The least seq that waits behind a gap in this lane."""
+        return self.admission.deferred.least(author, lane)
 
     def take_fresh(self) -> list[Entry]:
         """Own entries made since the last call, for the push."""

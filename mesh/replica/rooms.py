@@ -60,6 +60,10 @@ class Room:
         """Ids that wait at this place."""
         return list(self._lanes.get(key, {}).get(seq, ()))
 
+    def least(self, author: bytes, lane: int) -> int:
+        """The least seq that waits in a lane, 0 if nothing does."""
+        return min(self._lanes.get((author, lane), ()), default=0)
+
     def of_author(self, author: bytes) -> list[bytes]:
         """Ids that wait of one author, lowest lane and seq first."""
         found: list[bytes] = []

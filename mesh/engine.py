@@ -1,0 +1,387 @@
+"""
+The engine: the machines of one node, and nothing but the routes between them.
+
+`handle(input, now) -> effects`. Local writes go to the replica's pen; what peers send is decoded
+here, shown to the replica if it is entries or proofs, and to reconciliation and push otherwise.
+What the replica has newly taken in is pushed on. An input that is not a local write first seals
+the open group, so that nothing is ever folded between a group's opening and its seal.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry
+from capability.keys import SeedSigner, Signer
+from crdt.codec import decode, encode
+from mesh import greeting
+from mesh.core.effects import Connect, Disconnect, Effect, Log, Persist, Reply, Send
+from mesh.core.errors import LocalError, ProtocolViolation
+from mesh.core.inputs import (
+    Address,
+    DialFailed,
+    Found,
+    Input,
+    IssueGrant,
+    LinkClosed,
+    LinkOpened,
+    Measured,
+    Now,
+    OutboxDrained,
+    Received,
+    Seal,
+    Submit,
+    SyncNow,
+    Tick,
+)
+from mesh.core.limits import MESSAGE_BYTES_MAX, SKEW_MS_MAX
+from mesh.core.ports import LogReader
+from mesh.core.records import PutMeta
+from mesh.gossip.broadcast import Broadcast
+from mesh.gossip.limits import HELLO_BYTES_MAX
+from mesh.gossip.membership import Membership
+from mesh.gossip.messages import Entries, Goodbye, GoodbyeCode, Hello, Message, Push
+from mesh.gossip.reconcile import ForkFound, Reconcile
+from mesh.greeting import Refused
+from mesh.replica.admission import Outcome
+from mesh.replica.replica import Replica
+from mesh.status import LinkState, status_of
+from mesh.wire import Unknown, decode_message, encode_message
+
+#: Goodbyes of peers that `status` still shows.
+_FAREWELLS_MAX: Final = 16
+_CHAIN_BYTES_MAX: Final = 64 * 1024
+
+
+@frozen
+class EngineConfig:
+    """What a node says of itself. `listen` are the addresses that peers may dial."""
+
+    name: str
+    region: str = ""
+    listen: tuple[Address, ...] = ()
+    software: str = "worknode-mesh"
+
+
+@define
+class Engine:
+    """All machines of one node."""
+
+    replica: Replica
+    config: EngineConfig
+    membership: Membership
+    broadcast: Broadcast
+    reconcile: Reconcile
+    reader: LogReader
+    links: dict[int, LinkState] = field(factory=dict)
+    #: (peer, code, text) of the last goodbyes that peers said.
+    farewells: list[tuple[bytes, int, str]] = field(factory=list)
+    sent: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def load(
+        cls,
+        reader: LogReader,
+        *,
+        signer: Signer,
+        rng: random.Random,
+        config: EngineConfig,
+        now: Now,
+    ) -> Engine:
+        """
+        Build a node's machines from its disk.
+
+        Raises:
+            StorageError: The home holds no mesh, or its log is damaged.
+        """
+        replica = Replica.load(reader, signer=signer, now=now)
+        return cls(
+            replica=replica,
+            config=config,
+            membership=Membership(signer.public, reader.peers(), rng),
+            broadcast=Broadcast(encode_message),
+            reconcile=Reconcile(signer.public, replica.port, encode_message),
+            reader=reader,
+        )
+
+    def start(self, now: Now) -> list[Effect]:
+        """What is to be done first, once after `load`."""
+        effects = self._take_in(self._join_chain()[1:], now, None)[1]
+        return effects + self.membership.handle(Tick(), now) + self._push()
+
+    # -- the step -------------------------------------------------------------------------------
+
+    def handle(self, input: Input, now: Now) -> list[Effect]:  # noqa: A002 - the field's word
+        """One input. A LocalError is the reply to its request; nothing has changed then."""
+        if isinstance(input, Submit):
+            try:
+                return self.replica.submit(input, now)
+            except LocalError as error:
+                return [Reply(input.request, error=error)]
+        return self.replica.seal() + self._route(input, now)
+
+    def _route(self, item: Input, now: Now) -> list[Effect]:
+        match item:
+            case LinkOpened():
+                return self._opened(item, now)
+            case LinkClosed():
+                return self._closed(item, now)
+            case Received(link, data):
+                return self._received(link, data, now)
+            case Measured(link, rtt_ms):
+                return self._measured(link, rtt_ms, now)
+            case OutboxDrained(link):
+                self.broadcast.drained(link)
+                return self.reconcile.drained(link, now)
+            case DialFailed() | Found():
+                return self.membership.handle(item, now)
+            case Tick():
+                return self._tick(now)
+            case IssueGrant() | SyncNow() | Seal():
+                return self._request(item, now)
+            case Submit():
+                raise AssertionError("a submit is not routed")
+
+    def _request(self, item: IssueGrant | SyncNow | Seal, now: Now) -> list[Effect]:
+        match item:
+            case IssueGrant():
+                try:
+                    effects, grant_id = self.replica.issue_grant(item, now)
+                except LocalError as error:
+                    return [Reply(item.request, error=error)]
+                return [*effects, Reply(item.request, grant_id)]
+            case SyncNow(request):
+                return [*self.reconcile.sync_now(now), Reply(request)]
+            case Seal(request):
+                effects = self.replica.seal_pending(now) + self.replica.snapshot()
+                return [*effects, Reply(request)]
+
+    def flush(self, now: Now) -> list[Effect]:
+        """The end of a batch: seal the open group, push what is new."""
+        return self.replica.seal() + self._push()
+
+    def committed(self) -> None:
+        """The records of the batch are on disk."""
+        self.replica.held.committed()
+
+    @property
+    def deadline(self) -> int | None:
+        """When a `Tick` is due, in monotonic ms."""
+        dues = (
+            self.membership.deadline,
+            self.reconcile.deadline,
+            self.replica.pending.due_ms,
+            self.replica.wake_mono_ms,
+        )
+        return min((due for due in dues if due is not None), default=None)
+
+    def _tick(self, now: Now) -> list[Effect]:
+        effects = self.membership.handle(Tick(), now) + self.reconcile.tick(now)
+        due = self.replica.pending.due_ms
+        if due is not None and due <= now.mono_ms:
+            effects += self.replica.seal_pending(now)
+        return effects + self.replica.wake(now)
+
+    def status(self, now: Now) -> dict[str, object]:
+        """What is known now by measuring."""
+        return status_of(
+            self.replica,
+            links=self.links,
+            syncs={sync.link: sync for sync in self.reconcile.status()},
+            peers=self.membership.peers_view(),
+            farewells=self.farewells,
+            now=now,
+        )
+
+    # -- links ----------------------------------------------------------------------------------
+
+    def _opened(self, item: LinkOpened, now: Now) -> list[Effect]:
+        state = LinkState(item.peer, item.outbound, item.address, item.handshake_hash)
+        state.heard_ms = now.mono_ms
+        self.links[item.link] = state
+        self.broadcast.opened(item.link)
+        effects = self.membership.handle(item, now)
+        if not self.membership.holds(item.link):
+            return effects
+        hello = greeting.say(
+            self.replica,
+            peer=item.peer,
+            chain=self._join_chain(),
+            join=self._join_signer(),
+            handshake_hash=item.handshake_hash,
+            name=self.config.name,
+            region=self.config.region,
+            software=self.config.software,
+            addresses=self.config.listen,
+            now=now,
+        )
+        return [*effects, Send(item.link, encode_message(hello))]
+
+    def _join_chain(self) -> tuple[bytes, ...]:
+        """The chain to this node's own key: from the ledger once it is held, else the ticket's."""
+        return self.replica.own_chain() or self._ticket_chain()
+
+    def _ticket_chain(self) -> tuple[bytes, ...]:
+        data = self.reader.meta("join_chain")
+        if data is None:
+            return ()
+        chain = decode(data, size_max=_CHAIN_BYTES_MAX)
+        assert isinstance(chain, tuple)
+        return tuple(item for item in chain if isinstance(item, bytes))
+
+    def _join_signer(self) -> SeedSigner | None:
+        seed = self.reader.meta("join_seed")
+        return None if seed is None else SeedSigner(seed)
+
+    def _closed(self, item: LinkClosed, now: Now) -> list[Effect]:
+        self.links.pop(item.link, None)
+        self.broadcast.closed(item.link)
+        return self.membership.handle(item, now) + self.reconcile.link_closed(item.link, now)
+
+    def _measured(self, link: int, rtt_ms: float, now: Now) -> list[Effect]:
+        state = self.links.get(link)
+        if state is not None:
+            state.rtt_ms = rtt_ms
+            state.heard_ms = now.mono_ms
+        return []
+
+    def _refuse(self, link: int, code: GoodbyeCode, text: str) -> list[Effect]:
+        fields = (("link", link), ("code", int(code)), ("reason", text))
+        return [
+            Send(link, encode_message(Goodbye(code, text[:200]))),
+            Disconnect(link, text[:200]),
+            Log("warning", "peer refused", fields),
+        ]
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def _received(self, link: int, data: bytes, now: Now) -> list[Effect]:
+        state = self.links.get(link)
+        if state is None:
+            return []
+        state.heard_ms = now.mono_ms
+        size_max = HELLO_BYTES_MAX if state.hello is None else MESSAGE_BYTES_MAX
+        try:
+            message = decode_message(data, size_max=size_max)
+        except ProtocolViolation as error:
+            return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, error.message)
+        if isinstance(message, Goodbye):
+            return self._goodbye(link, state, message)
+        if isinstance(message, Unknown):
+            return []
+        if state.hello is None or isinstance(message, Hello):
+            if state.hello is not None or not isinstance(message, Hello):
+                return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, "hello comes first, once")
+            return self._hello(link, state, message, now)
+        return self._message(link, message, now)
+
+    def _goodbye(self, link: int, state: LinkState, message: Goodbye) -> list[Effect]:
+        self.farewells.append((state.peer, message.code, message.text))
+        del self.farewells[:-_FAREWELLS_MAX]
+        fields = (("peer", state.peer.hex()), ("code", message.code), ("reason", message.text))
+        return [Disconnect(link, "goodbye"), Log("warning", "peer said goodbye", fields)]
+
+    def _hello(self, link: int, state: LinkState, hello: Hello, now: Now) -> list[Effect]:
+        try:
+            caller = greeting.Caller(state.peer, state.handshake_hash)
+            chain = greeting.check(hello, replica=self.replica, caller=caller, now=now)
+        except Refused as refused:
+            return self._refuse(link, refused.code, refused.text)
+        offence = self.replica.check_heads(hello.your_heads)
+        if offence:
+            return self._refuse(link, GoodbyeCode.HEAD_MISMATCH, offence)
+        effects = self._take_in(chain, now, link)[1]
+        state.hello = hello
+        state.skew_ms = hello.wall_ms - now.wall_ms
+        effects += self._warn_of_clock(state)
+        effects += self.membership.accepted(link, hello.addresses, hello.name, now)
+        effects += self._mark_sent()
+        self.broadcast.ready(link)
+        return effects + self.reconcile.link_ready(
+            link, state.peer, hello.auth_root, hello.data_root, now
+        )
+
+    def _warn_of_clock(self, state: LinkState) -> list[Effect]:
+        if abs(state.skew_ms) <= SKEW_MS_MAX:
+            return []
+        fields = (("peer", state.peer.hex()), ("skew_ms", state.skew_ms))
+        return [Log("warning", "clocks differ", fields)]
+
+    def _message(self, link: int, message: Message, now: Now) -> list[Effect]:
+        if isinstance(message, Push):
+            outcome, effects = self._take_in(message.entries, now, link)
+            self.broadcast.heard(link, outcome.shown)
+            effects += self.reconcile.entries_done(
+                link, message, _places(outcome), sorted(outcome.mismatches), now
+            )
+            for author, lane in sorted(outcome.gaps):
+                seq = self.replica.lowest_deferred(author, lane)
+                effects += self.reconcile.gap(link, author, lane, seq, now)
+            return effects
+        result = self.reconcile.handle(link, message, now)
+        effects = result.effects
+        if isinstance(message, Entries):
+            outcome, more = self._take_in(result.entries, now, link)
+            effects += more
+            effects += self.reconcile.entries_done(
+                link, message, _places(outcome), sorted(outcome.mismatches), now
+            )
+        for fork in result.forks:
+            effects += self._fork(link, fork, now)
+        return effects
+
+    def _fork(self, link: int, fork: ForkFound, now: Now) -> list[Effect]:
+        outcome, effects, offence = self.replica.receive_proof(fork.first, fork.second, now)
+        if offence:
+            return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
+        for author, lane in outcome.forked:
+            effects += self.reconcile.proof_held(author, lane)
+        return effects
+
+    def _take_in(
+        self, batch: Sequence[bytes], now: Now, link: int | None
+    ) -> tuple[Outcome, list[Effect]]:
+        """Show entries to the replica and push on what it took."""
+        outcome, effects, offence = self.replica.receive(batch, now)
+        if outcome.held:
+            effects += self.broadcast.new_entries([_parcel(e) for e in outcome.held], link)
+        for author, lane in outcome.forked:
+            effects += self.reconcile.proof_held(author, lane)
+        if offence and link is not None:
+            effects += self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
+        return outcome, effects
+
+    def _push(self) -> list[Effect]:
+        fresh = self.replica.take_fresh()
+        if not fresh:
+            return []
+        return self._mark_sent() + self.broadcast.new_entries(
+            [_parcel(entry) for entry in fresh], None
+        )
+
+    def _mark_sent(self) -> list[Effect]:
+        """Before an own entry may leave: how far it may have left is on disk."""
+        heads = tuple(
+            self.replica.port.row(self.replica.author, lane).seq
+            for lane in (LANE_AUTHORITY, LANE_DATA)
+        )
+        if heads == self.sent or not any(state.hello for state in self.links.values()):
+            return []
+        self.sent = (heads[0], heads[1])
+        return [Persist((PutMeta("sent", encode(heads)),))]
+
+
+def _parcel(entry: Entry) -> tuple[bytes, int, int, bytes]:
+    header = entry.header
+    return header.author, header.lane, header.seq, entry.encode()
+
+
+def _places(outcome: Outcome) -> list[tuple[bytes, int, int]]:
+    return [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
+
+
+__all__ = ["Connect", "Engine", "EngineConfig", "LinkState"]

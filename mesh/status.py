@@ -1,0 +1,132 @@
+"""
+Status: what one node has measured, as plain values for its doors.
+
+Nothing here is a guess: what was not measured is None, and "in sync" means that frontier roots were
+exchanged with that peer and were equal, and nothing has moved here since (P6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+
+from attrs import define
+
+from mesh.core.inputs import Address, Now
+from mesh.gossip.membership import PeerView
+from mesh.gossip.messages import Hello
+from mesh.gossip.reconcile import LinkSync
+from mesh.replica.replica import Replica
+
+
+@define
+class LinkState:
+    """One authenticated channel; `hello` is None until the peer has said it and was believed."""
+
+    peer: bytes
+    outbound: bool
+    address: Address | None
+    handshake_hash: bytes
+    hello: Hello | None = None
+    skew_ms: int = 0
+    rtt_ms: float | None = None
+    heard_ms: int = 0
+
+
+def status_of(
+    replica: Replica,
+    *,
+    links: Mapping[int, LinkState],
+    syncs: Mapping[int, LinkSync],
+    peers: Iterable[PeerView],
+    farewells: Sequence[tuple[bytes, int, str]],
+    now: Now,
+) -> dict[str, object]:
+    """The node's own view of itself and of its peers; keys as users and scripts rely on them."""
+    counts = replica.counts()
+    skews = [state.skew_ms for state in links.values() if state.hello is not None]
+    return {
+        "mesh_id": replica.mesh_id.hex(),
+        "mesh_name": replica.name,
+        "node_id": replica.author.hex(),
+        "state_hash": replica.state_hash().hex(),
+        "frontier_hash": replica.frontier_hash().hex(),
+        **counts,
+        "clock": {"skew_ms": round(median(skews)) if skews else None},
+        "peers": _peers(replica, links=links, syncs=syncs, peers=peers, now=now),
+        "members": len(replica.held.ledger.members()),
+        "provisional": replica.held.ledger.provisional(replica.author),
+        "blocked": replica.writer.blocked,
+        "refused": dict(sorted(replica.held.fold.refused.items())),
+        "refusals": [
+            {"author": r.author.hex(), "lane": r.lane, "seq": r.seq, "reason": r.reason}
+            for r in replica.admission.refusals
+        ],
+        "evicted": replica.admission.deferred.evicted + replica.admission.waiting.evicted,
+        "forked": [[author.hex(), lane] for author, lane in replica.forked()],
+        "goodbyes": [
+            {"node_id": node.hex(), "code": code, "text": text} for node, code, text in farewells
+        ],
+    }
+
+
+def _peers(
+    replica: Replica,
+    *,
+    links: Mapping[int, LinkState],
+    syncs: Mapping[int, LinkSync],
+    peers: Iterable[PeerView],
+    now: Now,
+) -> list[dict[str, object]]:
+    rows: dict[bytes, dict[str, object]] = {}
+    for view in peers:
+        if view.node:
+            rows[view.node] = _known(replica, view)
+    for link, state in links.items():
+        if state.hello is None:
+            continue
+        row = rows.setdefault(state.peer, _blank(replica, state.peer))
+        sync = syncs.get(link)
+        row.update(
+            name=state.hello.name or row["name"],
+            state="connected",
+            region=state.hello.region,
+            rtt_ms=state.rtt_ms,
+            in_sync=sync.in_sync if sync is not None and sync.compared_ms is not None else None,
+            behind=sync.behind if sync is not None else None,
+            last_heard_s=round((now.mono_ms - state.heard_ms) / 1000, 3),
+            skew_ms=state.skew_ms,
+            software=state.hello.software,
+        )
+        if state.address is not None:
+            row["address"] = _text_of(state.address)
+    return [rows[node] for node in sorted(rows)]
+
+
+def _blank(replica: Replica, node: bytes) -> dict[str, object]:
+    return {
+        "node_id": node.hex(),
+        "name": replica.label(node),
+        "address": None,
+        "state": "unknown",
+        "region": None,
+        "rtt_ms": None,
+        "in_sync": None,
+        "last_heard_s": None,
+    }
+
+
+def _known(replica: Replica, view: PeerView) -> dict[str, object]:
+    row = _blank(replica, view.node)
+    row.update(
+        name=view.name or row["name"],
+        address=_text_of(view.addresses[0]) if view.addresses else None,
+        state=view.state,
+        last_error=view.last_error,
+    )
+    return row
+
+
+def _text_of(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
