@@ -30,7 +30,7 @@ from capability.bodies import (
 )
 from capability.entry import Header
 from capability.form import Value
-from capability.ids import root_worknode, worknode_id
+from capability.ids import WORKNODE_BYTES, root_worknode, worknode_id
 from capability.limits import CHAIN_DEPTH_MAX, NEVER_MS
 from capability.permissions import ALL, DELEGATE, attenuates
 from capability.verdict import Reason, caveat_reason
@@ -40,8 +40,7 @@ __all__ = ["Authority", "covers", "derive", "root_authority", "widens"]
 
 #: They bind what is issued directly under their link, and nothing further down.
 _NOT_INHERITED: Final = frozenset({CAVEAT_CHILD_PERMS, CAVEAT_GRANTS, CAVEAT_ISSUE_BEFORE})
-_JUDGED_PER_OP: Final = frozenset({CAVEAT_OPS, CAVEAT_FIELDS, CAVEAT_SEQ, CAVEAT_SESSION})
-_KNOWN: Final = _NOT_INHERITED | _JUDGED_PER_OP | {CAVEAT_DEPTH}
+_NUMBERS: Final = _NOT_INHERITED | {CAVEAT_SEQ, CAVEAT_DEPTH}
 
 
 @frozen(eq=False)
@@ -49,8 +48,9 @@ class Authority:
     """
     The right of *audience* to act by the grant *leaf*, or of every root key if *leaf* is empty.
 
-    `caveats` are those of every link that judge an op; all of them must hold. `chain` are the
-    grants from the root to the leaf.
+    `caveats` are those of every link that judge an op; all of them must hold. `denied` names one
+    that nobody here can read: unknown, reserved or malformed, it denies everything under its
+    link. `chain` are the grants from the root to the leaf.
     """
 
     leaf: bytes
@@ -62,6 +62,7 @@ class Authority:
     nbf_ms: int
     exp_ms: int
     caveats: tuple[tuple[int, Value], ...]
+    denied: Reason | None
     chain: tuple[bytes, ...]
     grant: Grant | None
     parent: Authority | None
@@ -81,34 +82,45 @@ class Authority:
             session: The session of its entry, empty for the default one.
             seq: The seq of its entry in the data lane.
         """
+        if self.denied is not None:
+            return self.denied
+        asked: dict[int, Value] = {
+            CAVEAT_OPS: op_code,
+            CAVEAT_FIELDS: field,
+            CAVEAT_SEQ: seq,
+            CAVEAT_DEPTH: self.rank,
+            CAVEAT_SESSION: session,
+        }
         for key, value in self.caveats:
-            match key:
-                case _ if key == CAVEAT_OPS:
-                    good = isinstance(value, tuple) and op_code in value
-                case _ if key == CAVEAT_FIELDS:
-                    good = field is None or (isinstance(value, tuple) and field in value)
-                case _ if key == CAVEAT_SEQ:
-                    good = type(value) is int and seq <= value
-                case _ if key == CAVEAT_DEPTH:
-                    good = type(value) is int and self.rank <= value
-                case _ if key == CAVEAT_SESSION:
-                    good = bool(session) and session == value
-                case _:
-                    good = False
-            if not good:
+            if not _holds(key, value, asked[key]):
                 return caveat_reason(key)
         return None
 
     def bars_acts(self) -> Reason | None:
-        """
-        The caveat that forbids every authority entry by this chain, None if there is none.
+        """The caveat that forbids authority entries: they cannot name their session."""
+        if self.denied is None and any(key == CAVEAT_SESSION for key, _ in self.caveats):
+            return Reason.CAVEAT_SESSION
+        return self.denied
 
-        An unknown caveat might forbid it, and an authority entry cannot name its session.
-        """
-        for key, _ in self.caveats:
-            if key not in _KNOWN or key == CAVEAT_SESSION:
-                return caveat_reason(key)
-        return None
+
+def _is_readable(key: int, value: Value) -> bool:
+    """Whether a caveat is known and its value has its form."""
+    if key in _NUMBERS:
+        return type(value) is int and value >= 0
+    if key == CAVEAT_SESSION:
+        return isinstance(value, bytes) and len(value) == WORKNODE_BYTES
+    if key in (CAVEAT_OPS, CAVEAT_FIELDS):
+        form = int if key == CAVEAT_OPS else str
+        return isinstance(value, tuple) and all(type(item) is form for item in value)
+    return False
+
+
+def _holds(key: int, value: Value, asked: Value) -> bool:
+    if isinstance(value, tuple):
+        return asked in value or (key == CAVEAT_FIELDS and asked is None)
+    if isinstance(value, int) and isinstance(asked, int):
+        return asked <= value
+    return asked == value
 
 
 def root_authority(mesh_id: bytes, *, depth_max: int = CHAIN_DEPTH_MAX) -> Authority:
@@ -123,6 +135,7 @@ def root_authority(mesh_id: bytes, *, depth_max: int = CHAIN_DEPTH_MAX) -> Autho
         nbf_ms=0,
         exp_ms=NEVER_MS,
         caveats=(),
+        denied=None,
         chain=(),
         grant=None,
         parent=None,
@@ -135,6 +148,8 @@ def derive(
     """The authority that a grant passes on, or why it passes on none. Cost: O(its bytes)."""
     if (reason := widens(parent, grant, header)) is not None:
         return reason
+    unreadable = [key for key, value in grant.caveats if not _is_readable(key, value)]
+    denied = caveat_reason(unreadable[0]) if unreadable else None
     own = tuple(pair for pair in grant.caveats if pair[0] not in _NOT_INHERITED)
     return Authority(
         leaf=grant_id,
@@ -146,6 +161,7 @@ def derive(
         nbf_ms=grant.nbf_ms,
         exp_ms=grant.exp_ms,
         caveats=parent.caveats + own,
+        denied=parent.denied or denied,
         chain=(*parent.chain, grant_id),
         grant=grant,
         parent=parent,
@@ -174,7 +190,7 @@ def _too_deep(parent: Authority, child: Grant) -> Reason | None:
     if depth > parent.max_depth or depth > CHAIN_DEPTH_MAX:
         return Reason.TOO_DEEP
     for key, value in (*parent.caveats, *child.caveats):
-        if key == CAVEAT_DEPTH and not (type(value) is int and depth <= value):
+        if key == CAVEAT_DEPTH and type(value) is int and depth > value:
             return Reason.CAVEAT_DEPTH
     return Reason.WIDER_DEPTH if child.max_depth > parent.max_depth else None
 
@@ -197,8 +213,7 @@ def _breaks_issuing(parent: Authority, child: Grant, header: Header) -> Reason |
     for key, value in parent.grant.caveats if parent.grant is not None else ():
         if key not in _NOT_INHERITED:
             continue
-        if type(value) is not int:
-            return caveat_reason(key)
+        assert type(value) is int, "a parent with an unreadable caveat bars every grant"
         good = {
             CAVEAT_CHILD_PERMS: attenuates(child.perms, value),
             CAVEAT_GRANTS: header.seq <= value,
@@ -214,8 +229,8 @@ def _breaks_session(child: Grant, header: Header) -> Reason | None:
         return None
     if child.audience != header.author:
         return Reason.SESSION_NOT_SELF
-    named = child.caveat(CAVEAT_SESSION)
-    return None if isinstance(named, bytes) and named else Reason.SESSION_UNNAMED
+    is_named = _is_readable(CAVEAT_SESSION, child.caveat(CAVEAT_SESSION))
+    return None if is_named else Reason.SESSION_UNNAMED
 
 
 def covers(over: Authority, target: Authority) -> bool:

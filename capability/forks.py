@@ -25,7 +25,7 @@ from capability.lane import Lane, LaneKey, Path
 from capability.links import Act
 from capability.permissions import REVOKE
 
-__all__ = ["Pins", "Statement", "is_effective", "lanes_named", "select"]
+__all__ = ["Pins", "Statement", "is_covered", "is_effective", "lanes_named", "select"]
 
 
 @frozen(eq=False)
@@ -113,3 +113,15 @@ def select(lane: Lane, rows: list[Statement], targets: Iterable[Authority]) -> P
         if selected is None or lane.is_on(path, selected.seq, selected.id):
             selected = path
     return selected
+
+
+def is_covered(act: Act, lane: Lane, said: Iterable[Statement]) -> bool:
+    """Whether an effective pin names this act, or an entry after it on its branch of *lane*."""
+    for statement in said:
+        if statement.seq < act.header.seq or not statement.pin.counts or act.under is None:
+            continue
+        path = lane.path(statement.seq, statement.tip)
+        on_it = path is not None and lane.is_on(path, act.header.seq, act.id)
+        if on_it and is_effective(statement.pin, act.under):
+            return True
+    return False

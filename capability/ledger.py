@@ -35,7 +35,7 @@ from capability.entry import (
     SignedHeader,
 )
 from capability.errors import FormError
-from capability.forks import Pins, is_effective, lanes_named, select
+from capability.forks import Pins, is_covered, lanes_named, select
 from capability.ids import ZERO_ID
 from capability.lane import BRANCH_ENTRIES_MAX, Lane, LaneKey, Path, Place
 from capability.limits import AUTHORITY_SEQ_MAX
@@ -247,7 +247,9 @@ class Ledger:
             return False
         found = False
         for act, _ in self._links.held_by(author):
-            confirmed = act.under is None or act.under.akind != JOIN or self._is_covered(act)
+            key = (act.header.author, LANE_AUTHORITY)
+            confirmed = act.under is None or act.under.akind != JOIN
+            confirmed = confirmed or is_covered(act, self._lanes[key], self._pins.of(key))
             if confirmed and act.counts:
                 return False
             found = found or not confirmed
@@ -262,19 +264,6 @@ class Ledger:
             if said.tip == grant_id and said.pin.counts and is_effective(said.pin, act.under):
                 return said.pin.id
         return None
-
-    def _is_covered(self, act: Act) -> bool:
-        """Whether an effective pin names this entry, or one after it on its branch."""
-        key = (act.header.author, LANE_AUTHORITY)
-        lane = self._lanes[key]
-        for said in self._pins.of(key):
-            if said.seq < act.header.seq or not said.pin.counts or act.under is None:
-                continue
-            path = lane.path(said.seq, said.tip)
-            on_it = path is not None and lane.is_on(path, act.header.seq, act.id)
-            if on_it and is_effective(said.pin, act.under):
-                return True
-        return False
 
     # How it is kept.
 

@@ -157,8 +157,8 @@ class _Teller:
                 [
                     (CAVEAT_PHASES, ()),
                     (99, None),
-                    (CAVEAT_OPS, (1, 2)),
-                    (CAVEAT_DEPTH, self.random.randrange(1, 5)),
+                    (CAVEAT_OPS, self.random.choice([(1, 2), (1, 2), 1, (b"",)])),
+                    (CAVEAT_DEPTH, self.random.choice([1, 2, 3, 4, True])),
                     (CAVEAT_CHILD_PERMS, DELEGATE | WRITE | REVOKE),
                     (CAVEAT_ISSUE_BEFORE, START_MS + self.random.randrange(300)),
                 ]

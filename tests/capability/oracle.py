@@ -27,7 +27,6 @@ Row = tuple[int, bytes, bytes]
 Chain = tuple[Entry, ...]
 
 COUNTS, VOID, UNDECIDED = Verdict.COUNTS, Verdict.VOID, Verdict.UNDECIDED
-UNDERSTOOD = {b.CAVEAT_OPS, b.CAVEAT_FIELDS, b.CAVEAT_SEQ, b.CAVEAT_DEPTH}
 DIRECT = {b.CAVEAT_CHILD_PERMS, b.CAVEAT_GRANTS, b.CAVEAT_ISSUE_BEFORE}
 
 
@@ -178,25 +177,37 @@ def _too_wide(mesh_id: bytes, links: list[Entry]) -> bool:
         child.nbf_ms < max(nbf for nbf, _ in times),
         child.exp_ms > min(exp for _, exp in times),
         _paths(mesh_id, links) is None,
-        any(key == b.CAVEAT_DEPTH and len(links) > value for key, value in caveats),  # type: ignore[operator]
+        any(
+            key == b.CAVEAT_DEPTH and type(value) is int and len(links) > value
+            for key, value in caveats
+        ),
         _acts_barred(parents),
         child.akind == b.SESSION
         and (child.audience != entry.header.author or child.caveat(b.CAVEAT_SESSION) is None),
     ]
     for key, value in parents[-1].caveats if parents else ():
-        assert isinstance(value, int) or key not in DIRECT
+        if type(value) is not int:
+            continue
         if key == b.CAVEAT_CHILD_PERMS:
-            wrong.append(child.perms | value != value)  # type: ignore[operator]
+            wrong.append(child.perms | value != value)
         if key == b.CAVEAT_GRANTS:
-            wrong.append(entry.header.seq > value)  # type: ignore[operator]
+            wrong.append(entry.header.seq > value)
         if key == b.CAVEAT_ISSUE_BEFORE:
-            wrong.append(ms >= value)  # type: ignore[operator]
+            wrong.append(ms >= value)
     return any(wrong)
 
 
 def _acts_barred(grants: Iterable[Grant]) -> bool:
-    keys = {key for grant in grants for key, _ in grant.caveats}
-    return not keys <= UNDERSTOOD | DIRECT
+    """Whether a caveat denies all, or wants a session, which no authority entry has."""
+    numbers = {b.CAVEAT_SEQ, b.CAVEAT_DEPTH, *DIRECT}
+    lists = {b.CAVEAT_OPS: int, b.CAVEAT_FIELDS: str}
+    for key, value in (pair for grant in grants for pair in grant.caveats):
+        listed = isinstance(value, tuple) and {type(item) for item in value} <= {lists.get(key)}
+        if not (
+            (key in numbers and type(value) is int and value >= 0) or (key in lists and listed)
+        ):
+            return True
+    return False
 
 
 class _Judge:

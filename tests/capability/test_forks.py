@@ -118,6 +118,16 @@ def test_a_pin_selects_a_branch_and_others_extend_it_or_are_skipped(mesh: Mesh) 
     assert counting() == rights[:3]
 
 
+def test_a_third_branch_that_changes_the_proof_is_told(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    rivals = sorted(forked(mesh, ann, 3), key=lambda entry: entry.id)
+    ledger = Ledger(mesh.id)
+    deliver(ledger, mesh.entries[:2])
+    deliver(ledger, rivals[1:])
+    assert deliver(ledger, rivals[:1]) == [Change(lanes=((ann.author, 1),))]
+
+
 def test_a_pin_before_the_fork_says_nothing(mesh: Mesh) -> None:
     ann = mesh.log("ann")
     mesh.root.grant(ann)

@@ -26,7 +26,6 @@ NOT_IN_HISTORIES = [
     Reason.NEEDS_QUORUM,
     Reason.CAVEAT_GLOBS,
     Reason.CAVEAT_COMPLEXITY,
-    Reason.CAVEAT_OPS,
     Reason.CAVEAT_FIELDS,
     Reason.CAVEAT_SEQ,
 ]

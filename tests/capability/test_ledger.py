@@ -142,6 +142,7 @@ def test_reserved_kinds_are_judged_and_change_nothing(mesh: Mesh) -> None:
         ({"caveats": ((3, 8),)}, {}, Reason.CAVEAT_COMPLEXITY),
         ({"caveats": ((99, None),)}, {}, Reason.CAVEAT_UNKNOWN),
         ({"caveats": ((9, READ),)}, {"perms": READ | WRITE}, Reason.CAVEAT_CHILD_PERMS),
+        ({"caveats": ((4, 1),)}, {}, Reason.CAVEAT_OPS),
         ({"caveats": ((9, b""),)}, {"perms": 0}, Reason.CAVEAT_CHILD_PERMS),
         ({"caveats": ((10, 1),)}, {}, Reason.CAVEAT_GRANTS),
         ({"caveats": ((11, 1_004),)}, {}, Reason.CAVEAT_ISSUE_BEFORE),
@@ -261,7 +262,10 @@ def test_caveats_deny_ops(mesh: Mesh) -> None:
     assert denied(seq=11) is Reason.CAVEAT_SEQ
 
 
-@pytest.mark.parametrize("caveat", [(1, ()), (2, ()), (3, 1), (4, 3), (6, None), (8, b""), (99, 1)])
+@pytest.mark.parametrize(
+    "caveat",
+    [(1, ()), (2, ()), (3, 1), (4, 3), (5, (1,)), (6, None), (7, True), (8, b""), (9, ()), (99, 1)],
+)
 def test_caveats_that_are_malformed_or_unknown_deny(mesh: Mesh, caveat: tuple[int, object]) -> None:
     ann = mesh.log("ann")
     mesh.root.grant(ann, caveats=(caveat,))
