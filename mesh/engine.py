@@ -250,6 +250,8 @@ class Engine:
         return []
 
     def _refuse(self, link: int, code: GoodbyeCode, text: str) -> list[Effect]:
+        # What still comes on it is not looked at; membership hears of its end by `LinkClosed`.
+        self.links.pop(link, None)
         fields = (("link", link), ("code", int(code)), ("reason", text))
         return [
             Send(link, encode_message(Goodbye(code, text[:200]))),
@@ -280,6 +282,7 @@ class Engine:
         return self._message(link, message, now)
 
     def _goodbye(self, link: int, state: LinkState, message: Goodbye) -> list[Effect]:
+        self.links.pop(link, None)
         self.farewells.append((state.peer, message.code, message.text))
         del self.farewells[:-_FAREWELLS_MAX]
         fields = (("peer", state.peer.hex()), ("code", message.code), ("reason", message.text))
