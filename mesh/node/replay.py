@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
@@ -55,12 +55,15 @@ class ReplayStore(StorePort, Protocol):
         """Let go of the file."""
 
 
+S = TypeVar("S", bound=ReplayStore)
+
+
 @define(eq=False)
-class Replayer:
+class Replayer(Generic[S]):
     """Feeds one recording to engines made by *load*, which gets the store, seed, extra, now."""
 
-    _store: ReplayStore
-    _load: Callable[[ReplayStore, Any, Now], EnginePort]
+    _store: S
+    _load: Callable[[S, Any, Now], EnginePort]
     _state_hash: Callable[[Any], bytes]
     _extra: Any = None
     _engine: EnginePort | None = None
@@ -152,8 +155,8 @@ def _input(item: object) -> Input:
 def replay_with(
     folder: Path,
     *,
-    open_store: Callable[[Path], ReplayStore],
-    load: Callable[[ReplayStore, Any, Now], EnginePort],
+    open_store: Callable[[Path], S],
+    load: Callable[[S, Any, Now], EnginePort],
     state_hash: Callable[[Any], bytes],
 ) -> ReplayResult:
     """

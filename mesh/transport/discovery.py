@@ -143,7 +143,7 @@ class Discovery:
             started_s = trio.current_time()
             try:
                 await self._session()
-            except Exception as error:  # noqa: BLE001 - mDNS is a convenience and may not end a node
+            except Exception as error:  # noqa: BLE001 - mDNS may not end a node
                 self.problem = f"{type(error).__name__}: {error}"
                 self._log(Log("warning", "mdns.failed", (("reason", self.problem),)))
                 if trio.current_time() - started_s > RETRY_S_MAX:

@@ -14,7 +14,7 @@ _ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 
 
 def own_addresses() -> tuple[str, ...]:
-    """All IPv4 addresses of this machine, sorted. Cost: 0.1 ms; it is a system call, not a lookup."""
+    """All IPv4 addresses of this machine, sorted. Cost: 0.1 ms; nothing is looked up."""
     found = {
         ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)
     }
