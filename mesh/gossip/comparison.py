@@ -110,29 +110,34 @@ class Comparison:
         session.full = True
         return self.begin(session, now)
 
-    def on_rows(self, session: Session, rows: Rows, now: Now) -> list[Effect]:
-        """A part of the answer to my exchange, or of the peer's own."""
+    def on_rows(self, session: Session, rows: Rows, now: Now) -> tuple[list[Effect], list[Effect]]:
+        """
+        A part of the answer to my exchange, or of the peer's own.
+
+        Returns:
+            Fork proofs, and the parts of my answer. My questions belong between the two: so the
+            peer knows that I am fetching when it has my whole answer.
+        """
         if rows.exchange & 1 == session.parity:
-            return self._on_answer(session, rows, now)
+            return self._on_answer(session, rows, now), []
         if rows.part == 0:
             session.answer = None
             if session.blocked:
-                return []
+                return [], []
             mine = self._rows_beside(rows.base)
             if mine is None:
-                return [self._send(session, NeedFull(rows.exchange))]
+                return [], [self._send(session, NeedFull(rows.exchange))]
             session.answer = Answer(Parts(rows.exchange), mine)
         walk = session.answer
         if walk is None or not walk.parts.accept(rows):
             session.answer = None
-            return []
+            return [], []
         session.work(now.mono_ms)
         offered = walk.beside(rows, self._replica)
-        effects = self._take(session, rows.rows, now)
-        effects += [self._send(session, part) for part in walk.messages(rows, offered)]
+        proofs = self._take(session, rows.rows, now)
         if rows.last:
             session.answer = None
-        return effects
+        return proofs, [self._send(session, part) for part in walk.messages(rows, offered)]
 
     def _rows_beside(self, base: bytes) -> list[FrontierRow] | None:
         if not base:
@@ -161,22 +166,31 @@ class Comparison:
             if difference.proof and (proof := fork_proof(self._replica, key)) is not None:
                 session.knows_proof(key, mine.proof)
                 effects.append(self._send(session, proof))
-            if difference.want and trusted:
-                session.wants.add(key, theirs.seq)
+            if difference.want and trusted and (seq := self._target(mine, theirs)) > mine.seq:
+                session.wants.add(key, seq)
             if difference.split and trusted:
                 session.add_split(key, mine.seq)
         return effects
 
+    def _target(self, mine: FrontierRow, theirs: FrontierRow) -> int:
+        """How far the peer's copy of a lane is worth fetching."""
+        if mine.proof in {b"", theirs.proof}:
+            return theirs.seq
+        # From the fork on, the peer's copy will be void for it too, once it has my proof.
+        proof = self._replica.fork_proof(mine.author, mine.lane)
+        return theirs.seq if proof is None else min(theirs.seq, proof[0].header.seq - 1)
+
     def finish(self, session: Session, now: Now) -> list[Effect]:
         """A repair is over: ask at once whether it made us equal, so that "in sync" is prompt."""
-        gained, began = session.gained, session.began
-        session.busy = session.gained = session.began = False
+        gained, began, served = session.gained, session.began, session.served
+        session.busy = session.gained = session.began = session.served = False
         if gained:
             session.failures = 0
             return self.ask(session, now)
-        if not began:
+        if not began or served:
+            # The peer began this, or fetches from me: it compares when it has what it lacks.
             return []
-        # The peer had nothing for me; it may still be asking me. The next exchange waits, and it
+        # The peer had nothing for me and I had nothing for it. The next exchange waits, and it
         # sends all rows, in case the base was not what both believed.
         session.full = True
         session.exchange_ms = max(session.exchange_ms, now.mono_ms + REPAIR_INTERVAL_MS)

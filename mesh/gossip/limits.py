@@ -51,6 +51,9 @@ IN_FLIGHT_MS_MAX: Final = 10_000
 REPAIR_BACKOFF_MS_MAX: Final = 60_000
 #: Dials under way at once.
 DIALS_MAX: Final = 16
+#: A dial of which nothing was heard for this long counts as failed, in ms. A guess: the driver
+#: gives up earlier; this bound keeps a lost answer from stopping the redialling.
+DIAL_MS_MAX: Final = 30_000
 #: Addresses to which no node is known yet, and own addresses that must not be dialled.
 HINTS_MAX: Final = 64
 OWN_ADDRESSES_MAX: Final = 64

@@ -42,6 +42,7 @@ class Pull:
             return []
         # While the peer fetches, the roots differ for a reason that is known.
         session.exchange_ms = max(session.exchange_ms, now.mono_ms + REPAIR_INTERVAL_MS)
+        session.served = session.busy
         return [self._send(session, answer(question, self._replica))]
 
     # What this node asks

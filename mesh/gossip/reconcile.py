@@ -12,10 +12,10 @@ How the engine drives it; every method returns effects or an `Outcome`:
 - `link_ready` after the peer's hello is accepted, `link_closed` when the link goes.
 - `handle(link, message, now)` for every message but hello, goodbye and push. `Outcome.entries` are
   to be given to the replica, and then, in the same step, `entries_done` is called, even if nothing
-  was held. `Outcome.forks` are to be verified and given to the replica; if it then holds a proof
-  that it did not hold, `proof_held` is called, which tells all links.
-- A pushed entry that does not chain: `gap` if something before it is missing, `split` if its
-  predecessor is another one than mine.
+  was held. `Outcome.forks` are to be verified and given to the replica; then, in the same step,
+  `forks_done` is called, even if they were refused. It tells all links.
+- After a push: `gap` for an entry before which others are missing, `entries_done` for those whose
+  predecessor is another one than mine, `proof_held` if the replica found a fork by itself.
 - `fetch` asks one link for entries by id. `blocked` and `drained` follow the link's send buffer.
 - `tick` at `deadline`.
 
@@ -146,8 +146,15 @@ class Reconcile:
                 return Outcome([], entries=entries if asked else ())
             case Headers():
                 effects, fork = self._pull.on_headers(session, message, now)
-                effects += self._go_on(session, now)
-                return Outcome(effects, forks=() if fork is None else (fork,))
+                if fork is not None:
+                    # The repair goes on in `forks_done`, when it is known what this was worth.
+                    return Outcome(effects, forks=(fork,))
+                return Outcome(effects + self._go_on(session, now))
+            case Rows():
+                proofs, answer = self._comparison.on_rows(session, message, now)
+                questions = self._pull.more(session, now) if session.busy else []
+                effects = [*proofs, *questions, *answer]
+                return Outcome(effects + self._go_on(session, now))
             case ForkProof(first, second):
                 return self._on_fork_proof(session, first, second)
             case _:
@@ -160,8 +167,6 @@ class Reconcile:
                 return self._comparison.on_roots(session, message, now)
             case RootsReply():
                 return self._comparison.on_reply(session, message, now)
-            case Rows():
-                return self._comparison.on_rows(session, message, now)
             case NeedFull(exchange):
                 return self._comparison.on_need_full(session, exchange, now)
             case Get() | GetById() | GetHeaders():
@@ -214,6 +219,23 @@ class Reconcile:
         effects = self._go_on(session, now)
         return effects + self._go_on_elsewhere(link, now) if settled else effects
 
+    def forks_done(self, link: int, held: Sequence[tuple[bytes, int]], now: Now) -> list[Effect]:
+        """
+        The forks of an `Outcome` were verified and given to the replica.
+
+        Args:
+            link: Where they came from.
+            held: (author, lane) of those whose proof is held now and was not before.
+            now: Both clocks.
+        """
+        effects: list[Effect] = []
+        session = self._sessions.get(link)
+        if session is not None and held:
+            session.gained = session.gained or session.busy
+        for author, lane in held:
+            effects += self.proof_held(author, lane)
+        return effects + (self._go_on(session, now) if session is not None else [])
+
     def gap(self, link: int, author: bytes, lane: int, seq: int, now: Now) -> list[Effect]:
         """A pushed entry at *seq* has to wait for earlier ones: ask its sender for them."""
         session = self._sessions.get(link)
@@ -225,7 +247,11 @@ class Reconcile:
         return self._go_on(session, now)
 
     def proof_held(self, author: bytes, lane: int) -> list[Effect]:
-        """This node holds a new fork proof: tell every link whose peer does not have it."""
+        """
+        This node holds a new fork proof: tell every link whose peer does not have it.
+
+        For proofs that did not come from an `Outcome`; for those `forks_done` does it.
+        """
         effects: list[Effect] = []
         key = (lane, author)
         message = fork_proof(self._replica, key)
@@ -235,7 +261,6 @@ class Reconcile:
         data = self._encode(message)
         for link in sorted(self._sessions):
             session = self._sessions[link]
-            session.gained = session.gained or session.busy
             if session.proofs.get(key) != proof:
                 session.knows_proof(key, proof)
                 effects.append(Send(link, data))

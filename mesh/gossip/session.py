@@ -81,6 +81,8 @@ class Session:
     busy: bool = False
     #: This repair has an exchange that I began.
     began: bool = False
+    #: In this repair the peer fetched from me.
+    served: bool = False
     #: This repair brought something.
     gained: bool = False
     #: When the repair last went on.
@@ -157,7 +159,7 @@ class Session:
         self.mine = self.answer = self.window = self.fetch = self.bisection = None
         self.wants.clear()
         self.split.clear()
-        self.busy = self.began = self.gained = False
+        self.busy = self.began = self.gained = self.served = False
 
     @property
     def deadline(self) -> int:

@@ -23,6 +23,7 @@ from mesh.gossip.messages import (
     Headers,
     Message,
     NeedFull,
+    Range,
     Roots,
     RootsReply,
     Rows,
@@ -296,7 +297,9 @@ def test_a_found_fork_is_handed_out_for_verification_and_told_once_per_link() ->
     assert machine.proof_held(AUTHOR, 1) == []
     replica.add_proof(fork)
     proof = encode_message(ForkProof(*halves))
-    assert machine.proof_held(AUTHOR, 1) == [Send(1, proof), Send(2, proof)]
+    effects = machine.forks_done(1, [(AUTHOR, 1)], Now(0, 0))
+    assert effects[:2] == [Send(1, proof), Send(2, proof)]
+    assert [type(m) for m in sent(effects[2:])] == [Roots]
     assert machine.proof_held(AUTHOR, 1) == []
     # A peer that sends it back is not believed to have something new.
     assert machine.handle(2, ForkProof(*halves), Now(0, 0)) == Outcome([])
@@ -310,7 +313,8 @@ def test_a_forged_fork_does_not_make_the_search_go_round() -> None:
     (asked,) = sent(machine.handle(1, Rows(exchange, b"", 0, True, (row,)), Now(0, 0)).effects)
     assert isinstance(asked, GetHeaders)
     headers = Headers(asked.request, AUTHOR, 1, (other[0].signed_header,))
-    (roots,) = sent(machine.handle(1, headers, Now(0, 0)).effects)
+    assert machine.handle(1, headers, Now(0, 0)).effects == []
+    (roots,) = sent(machine.forks_done(1, [], Now(0, 0)))
     assert isinstance(roots, Roots)
     reply = RootsReply(ROOT, ROOT, roots.nonce, equal=False)
     assert machine.handle(1, reply, Now(0, 0)) == Outcome([])
@@ -328,10 +332,6 @@ def test_a_lying_flag_does_not_make_anybody_in_sync() -> None:
 def test_a_huge_get_costs_one_window() -> None:
     full = chain(AUTHOR, 30, size=50_000)
     machine, _ = ready(FakeReplica(full))
-    item = chain(AUTHOR, 1)
-    assert item
-    from mesh.gossip.messages import Range
-
     get = Get(1, (Range(AUTHOR, 1, 1, 2**62),) * RANGES_MAX, 2**62)
     (answer,) = sent(machine.handle(1, get, Now(0, 0)).effects)
     assert isinstance(answer, Entries)

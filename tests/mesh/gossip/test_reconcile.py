@@ -22,8 +22,8 @@ from mesh.gossip.messages import (
     RootsReply,
     Rows,
 )
-from mesh.gossip.reconcile import Outcome, Reconcile
-from mesh.wire import encode_message
+from mesh.gossip.reconcile import ForkFound, Outcome, Reconcile
+from mesh.wire import decode_message, encode_message
 from tests.mesh.gossip.world import FakeReplica, World, chain, name
 
 AUTHORS = [name(i) for i in range(12)]
@@ -69,6 +69,35 @@ def test_a_triangle_asks_for_no_entry_twice(seed: int) -> None:
     world.run_until(world.in_sync, for_ms=2 * REPAIR_INTERVAL_MS)
     got = [e for _, m, _ in world.sent if isinstance(m, Entries) for e in m.entries]
     assert len(got) == len(set(got)) == 12 * 20
+
+
+def test_proofs_go_before_questions_and_questions_before_the_answer() -> None:
+    left, right = chain(AUTHORS[0], 1, mark=b"l"), chain(AUTHORS[0], 1, mark=b"r")
+    halves = sorted((left[0].signed_header, right[0].signed_header), key=lambda half: half.id)
+    replica = FakeReplica(left, chain(AUTHORS[1], 1))
+    replica.add_proof(ForkFound(*halves))
+    machine = Reconcile(name("b"), replica, encode_message)
+    now = Now(0, 0)
+    machine.link_ready(1, name("a"), b"r" * 32, b"r" * 32, now)
+    theirs = FakeReplica(right, chain(AUTHORS[2], 2, lane=0), chain(AUTHORS[2], 2))
+    rows = Rows(2, b"", 0, True, (*theirs.rows(0), *theirs.rows(1)))
+    ranges = tuple(Range(AUTHORS[2], lane, 1, 2) for lane in (0, 1))
+    answer = (replica.row(AUTHORS[0], 1), replica.row(AUTHORS[1], 1))
+    assert machine.handle(1, rows, now) == Outcome(
+        [
+            Send(1, encode_message(ForkProof(*halves))),
+            Send(1, encode_message(Get(1, ranges, WINDOW_BYTES))),
+            Send(1, encode_message(Rows(2, b"", 0, True, answer))),
+        ]
+    )
+
+
+def test_one_way_repair_asks_for_roots_once() -> None:
+    world = World(a=FakeReplica(chain(AUTHORS[0], 5)), b=FakeReplica())
+    world.connect("a", "b")
+    world.settle()
+    assert world.in_sync()
+    assert world.count() == {"Rows": 2, "Get": 1, "Entries": 1, "Roots": 1, "RootsReply": 1}
 
 
 def test_equal_nodes_say_little() -> None:
@@ -154,7 +183,7 @@ def test_ten_interruptions_cost_at_most_a_window_each() -> None:
     assert total <= 120 * 30_300 + 10 * WINDOW_BYTES
 
 
-def test_authority_comes_before_data_and_proofs_before_both() -> None:
+def test_authority_comes_before_data() -> None:
     lanes = [chain(AUTHORS[i], 3, lane=lane) for i in range(3) for lane in (0, 1)]
     world = World(b=FakeReplica(), c=FakeReplica(*lanes))
     world.connect("b", "c")
@@ -173,11 +202,31 @@ def test_a_fork_ends_in_the_same_proof_on_both_sides(
     right = chain(AUTHORS[0], two, after=base, mark=b"r")
     world = World(seed=seed, a=FakeReplica(left), b=FakeReplica(right))
     world.connect("a", "b")
-    world.run_until(world.in_sync, for_ms=4 * REPAIR_INTERVAL_MS)
+    world.settle()
+    assert world.in_sync()
     rows = [world.peers[label].replica.row(AUTHORS[0], 1) for label in "ab"]
     assert rows[0] == rows[1]
     assert rows[0].seq == common
     assert rows[0].proof
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_fork_that_one_side_knows_is_not_fetched_beyond(seed: int) -> None:
+    base = chain(AUTHORS[0], 10)
+    left = chain(AUTHORS[0], 1, after=base, mark=b"l")
+    right = chain(AUTHORS[0], 9, after=base, mark=b"r")
+    halves = sorted((left[10].signed_header, right[10].signed_header), key=lambda half: half.id)
+    for knows, other in (("a", "b"), ("b", "a")):
+        # It knows the fork from a proof, and holds less than the common prefix.
+        replica = FakeReplica(base[:4])
+        replica.add_proof(ForkFound(*halves))
+        world = World(seed=seed, **{knows: replica, other: FakeReplica(right)})
+        world.connect("a", "b")
+        world.settle()
+        assert world.in_sync()
+        assert world.peers[knows].logs == []
+        gets = [m.ranges for _, m, _ in world.sent if isinstance(m, Get)]
+        assert gets == [(Range(AUTHORS[0], 1, 5, 10),)]
 
 
 def test_three_branches_on_a_line_end_in_the_canonical_proof() -> None:
@@ -297,8 +346,6 @@ def test_entries_by_id_are_asked_once_at_a_time() -> None:
 
 
 def decode(effect: object) -> object:
-    from mesh.wire import decode_message
-
     assert isinstance(effect, Send)
     return decode_message(effect.data, size_max=1 << 20)
 

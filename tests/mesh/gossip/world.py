@@ -184,11 +184,9 @@ class Peer:
         forks = list(outcome.forks)
         if isinstance(message, Entries | Push):
             effects += self._ingest(link, message, outcome.entries, forks, now)
-        for fork in forks:
-            if self.replica.add_proof(fork):
-                header = fork.first.header
-                effects += self.reconcile.proof_held(header.author, header.lane)
-        return effects
+        headers = [fork.first.header for fork in forks if self.replica.add_proof(fork)]
+        new = [(header.author, header.lane) for header in headers]
+        return effects + (self.reconcile.forks_done(link, new, now) if forks else [])
 
     def _ingest(
         self,
