@@ -35,7 +35,7 @@ from capability.entry import (
     SignedHeader,
 )
 from capability.errors import FormError
-from capability.forks import Pins, is_covered, lanes_named, select
+from capability.forks import Pins, is_covered, is_effective, lanes_named, select
 from capability.ids import ZERO_ID
 from capability.lane import BRANCH_ENTRIES_MAX, Lane, LaneKey, Path, Place
 from capability.limits import AUTHORITY_SEQ_MAX
