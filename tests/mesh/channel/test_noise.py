@@ -20,7 +20,7 @@ from tests.mesh.channel.keys import (
     SMALL_ORDER_KEYS,
 )
 
-VECTORS = Path(__file__).parent / "vectors" / "noise_xx_snow.json"
+VECTORS = Path(__file__).parents[3].parent / "shared" / "data" / "vectors" / "noise_xx_snow.json"
 
 
 def start(*, is_initiator: bool, prologue: bytes = PROLOGUE) -> HandshakeState:
@@ -66,10 +66,11 @@ def check_vector(vector: dict[str, Any]) -> None:
         assert ciphers[1 - step % 2][1].decrypt(b"", ciphertext) == payload
 
 
+@pytest.mark.skipif(not VECTORS.exists(), reason=f"no published vectors at {VECTORS}")
 def test_published_vector_passes_with_its_transport_messages() -> None:
     vectors = json.loads(VECTORS.read_text())["vectors"]
-    assert [vector["protocol_name"].encode() for vector in vectors] == [PROTOCOL_NAME]
-    check_vector(vectors[0])
+    (ours,) = [v for v in vectors if v["protocol_name"].encode() == PROTOCOL_NAME]
+    check_vector(ours)
 
 
 def test_both_sides_learn_the_static_keys_and_the_same_hash() -> None:
