@@ -163,6 +163,11 @@ class Node:
         """Name an address where a member may listen."""
         await self._parts.driver.inbox.put(Found(address, source, node))
 
+    async def find_all(self, addresses: Sequence[Address], source: str) -> None:
+        """Name several."""
+        for address in addresses:
+            await self.find(address, source)
+
 
 @asynccontextmanager
 async def open_node(
@@ -216,10 +221,8 @@ async def open_node(
         async with trio.open_nursery() as nursery:
             await nursery.start(parts.run, listeners)
             try:
-                for address in read_addresses(store.meta(META_TICKET_PEERS)):
-                    await node.find(address, "ticket")
-                for address in peers:
-                    await node.find(address, "user")
+                await node.find_all(read_addresses(store.meta(META_TICKET_PEERS)), "ticket")
+                await node.find_all(peers, "user")
                 yield node
             except Exception as error:  # noqa: BLE001 - raised below, outside of the group
                 failure = error

@@ -118,14 +118,7 @@ async def assemble(
             f"{home.path} has an identity, but no mesh", hint="run `mesh init` or `mesh join`"
         )
     signer = SeedSigner(home.seed())
-    own = await trio.to_thread.run_sync(own_addresses)
-    advertised = reachable_at(bound, own) if options.advertise is None else options.advertise
-    config = EngineConfig(
-        name=options.name or (store.meta(META_NAME) or b"").decode(),
-        region=options.region,
-        listen=tuple(advertised),
-        software=f"{DISTRIBUTION}/{metadata.version(DISTRIBUTION)}",
-    )
+    config = await _config(store, bound, options)
     # Below 2**63, so that a recording can hold it. Jitter needs no better source than this.
     seed = int.from_bytes(os.urandom(_SEED_BYTES), "big")
     load = partial(_load, store, signer, random.Random(seed), config)  # noqa: S311
@@ -152,7 +145,7 @@ async def assemble(
 
     discovery = Discovery(describe, inbox.put, log) if options.mdns else None
     return Parts(
-        home=home,
+        home,
         mesh_id=mesh_id,
         signer=signer,
         config=config,
@@ -163,6 +156,17 @@ async def assemble(
         subscriptions=subscriptions,
         discovery=discovery,
         recorder=recorder,
+    )
+
+
+async def _config(store: SqliteStore, bound: Sequence[Address], options: Options) -> EngineConfig:
+    own = await trio.to_thread.run_sync(own_addresses)
+    advertised = reachable_at(bound, own) if options.advertise is None else options.advertise
+    return EngineConfig(
+        name=options.name or (store.meta(META_NAME) or b"").decode(),
+        region=options.region,
+        listen=tuple(advertised),
+        software=f"{DISTRIBUTION}/{metadata.version(DISTRIBUTION)}",
     )
 
 

@@ -33,7 +33,9 @@ from capability.keys import SeedSigner, Signer
 from capability.limits import (
     AUTHORITY_SEQ_MAX,
     CHAIN_DEPTH_MAX,
+    ENTRY_BYTES_MAX,
     LABEL_BYTES_MAX,
+    TICKET_BYTES_MAX,
     VOID_SUFFIX_MAX,
 )
 from capability.ticket import Ticket, TicketFacts, decode_ticket, verify_ticket
@@ -263,6 +265,13 @@ def _home_at(path: Path) -> Home:
 def _check_name(name: str) -> None:
     if len(name.encode()) > LABEL_BYTES_MAX:
         raise UsageError(f"a name has at most {LABEL_BYTES_MAX} bytes, got {len(name.encode())}")
+
+
+def read_chain(data: bytes | None) -> tuple[bytes, ...]:
+    """The encoded entries in a `join_chain` value; none if it is absent."""
+    value = decode(data, size_max=TICKET_BYTES_MAX + ENTRY_BYTES_MAX) if data else ()
+    assert isinstance(value, tuple)
+    return tuple(item for item in value if isinstance(item, bytes))
 
 
 def read_addresses(data: bytes | None) -> tuple[Address, ...]:

@@ -134,8 +134,8 @@ class _Lines(structlog.BoundLoggerBase):
     """Hands a `Log` to the processors as it is, with its fields beside its event and level."""
 
     def line(self, line: Log) -> None:
-        fields = {"level": line.level, **dict(line.fields)}
-        # An event's own names win: a field may not pass itself off as another event.
+        # A line's own names win: a field may not pass itself off as another event.
+        fields = {**dict(line.fields), "level": line.level}
         fields.pop("event", None)
         self._proxy_to_logger("write", line.event, **fields)
 
