@@ -18,6 +18,7 @@ from capability.authority import Authority, derive, root_authority
 from capability.bodies import (
     CAVEAT_ISSUE_BEFORE,
     JOIN,
+    MEMBER,
     Grant,
     decode_genesis,
     decode_grant,
@@ -33,8 +34,9 @@ from capability.entry import (
 )
 from capability.errors import CapabilityError
 from capability.keys import SeedSigner
+from capability.permissions import READ
 from capability.ticket import join_proof, verify_join_proof
-from capability.verdict import Reason
+from capability.verdict import Reason, Verdict
 from mesh.core.inputs import Address, Now
 from mesh.gossip.messages import EXT_NAME, GoodbyeCode, Hello, Join
 from mesh.replica.replica import RULES_VERSION, Replica
@@ -124,14 +126,39 @@ def check(hello: Hello, *, replica: Replica, caller: Caller, now: Now) -> tuple[
             f"this node speaks protocol {PROTO_MIN} to {PROTO_MAX}, "
             f"you speak {hello.proto_min} to {hello.proto_max}: upgrade the older one",
         )
-    if replica.held.ledger.introduced(caller.key):
+    if _is_member(replica, caller.key, now):
         return ()
     if hello.join is None or not hello.join.chain:
         raise Refused(GoodbyeCode.NOT_A_MEMBER, "you show no grant of this mesh")
     evidence = read_chain(hello.join.chain, mesh_id=replica.mesh_id, peer=caller.key)
+    if evidence.member is not None:
+        _check_verdict(evidence.member, replica)
     if evidence.join_grant is not None:
         _check_use(evidence, hello.join.signature, replica, caller, now)
     return tuple(entry.encode() for entry in evidence.entries if entry.header.kind == KIND_GRANT)
+
+
+def _is_member(replica: Replica, key: bytes, now: Now) -> bool:
+    """
+    Whether a grant that counts lets *key* replicate this mesh now.
+
+    A join key is no member: it may admit one, and nothing else.
+    """
+    ledger = replica.held.ledger
+    if ledger.authority(b"", key) is not None:
+        return True
+    return any(
+        held.akind == MEMBER and held.perms & READ and held.exp_ms > now.wall_ms
+        for _, held in ledger.grants_to(key)
+    )
+
+
+def _check_verdict(member: Entry, replica: Replica) -> None:
+    """A grant that is held and void admits nobody, however good its bytes are."""
+    if member.id in replica.table.number:
+        verdict, reason = replica.held.ledger.judge(member.header, member.id)
+        if verdict is Verdict.VOID:
+            raise Refused(GoodbyeCode.NOT_A_MEMBER, f"your grant does not count: {reason}")
 
 
 def read_chain(chain: tuple[bytes, ...], *, mesh_id: bytes, peer: bytes) -> Evidence:
@@ -171,8 +198,10 @@ def _follow(entries: tuple[Entry, ...], mesh_id: bytes, peer: bytes) -> Evidence
         if isinstance(passed, Reason):
             raise Refused(GoodbyeCode.NOT_A_MEMBER, f"your grant does not count: {passed}")
         under, authors, leaf, member = passed, (grant.audience,), entry.id, entry
-    if peer not in authors:
+    if peer not in authors or (grant is not None and grant.akind != MEMBER):
         raise Refused(GoodbyeCode.NOT_A_MEMBER, "your chain is not for the key that you hold")
+    if not under.perms & READ:
+        raise Refused(GoodbyeCode.NOT_A_MEMBER, "your grant does not allow to read this mesh")
     return Evidence(entries, member, join_grant, grant)
 
 

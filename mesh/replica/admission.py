@@ -69,6 +69,8 @@ class Outcome:
     refused: list[Refusal] = field(factory=list)
     #: (author, lane, seq) of every good entry of the batch, also of those that were held.
     shown: list[tuple[bytes, int, int]] = field(factory=list)
+    #: A peer holds entries of this node's own log that contradict it.
+    own_branch: bool = False
 
     def note(self, change: Change) -> None:
         """Add what the ledger said of one entry or proof."""
@@ -82,6 +84,8 @@ class Admission:
 
     held: Held
     mesh_id: bytes
+    #: This node's own key: nobody else may bring a second branch of its log.
+    own: bytes
     deferred: Room = field(factory=lambda: Room(DEFERRED_ENTRIES_MAX, DEFERRED_BYTES_MAX))
     waiting: Room = field(factory=lambda: Room(WAITING_ENTRIES_MAX, WAITING_BYTES_MAX))
     refusals: list[Refusal] = field(factory=list)
@@ -157,6 +161,10 @@ class Admission:
         header = entry.header
         key = (header.author, header.lane)
         place = self.held.ledger.place(header, entry.id)
+        if header.author == self.own and place in (Place.BRANCH, Place.MISMATCH):
+            outcome.own_branch = True
+            self.refuse(entry, "another branch of this node's own log", outcome)
+            return None
         match place:
             case Place.NEXT | Place.BRANCH:
                 n, touched, change = self.held.hold(entry, wall_ms=wall_ms)

@@ -35,6 +35,11 @@ from mesh.worknode.store import Store
 
 #: The rules of verdicts and fold that this program follows.
 RULES_VERSION = 1
+#: Why a node stops writing; its log would fork.
+RESTORED = (
+    "this home is older than what its peers hold of it: it was restored from a copy, or the same "
+    "home runs twice"
+)
 #: A snapshot is worth its cost when this many entries came since the last one.
 SNAPSHOT_ENTRIES = 256
 
@@ -83,7 +88,7 @@ class Replica:
             mesh_id=mesh_id,
             signer=signer,
             held=held,
-            admission=Admission(held, mesh_id),
+            admission=Admission(held, mesh_id, signer.public),
             writer=Writer(held, signer, mesh_id, pending),
             port=serving,
             next_cursor=reader.last_cursor() + 1,
@@ -175,6 +180,9 @@ class Replica:
 
     def _after(self, outcome: Outcome, now: Now) -> list[Effect]:
         effects: list[Effect] = []
+        if outcome.own_branch and not self.writer.blocked:
+            self.writer.blocked = RESTORED
+            effects.append(Log("error", "own log has another branch", ()))
         if outcome.records:
             effects.append(Persist(tuple(outcome.records)))
         for r in outcome.refused:
@@ -306,9 +314,6 @@ class Replica:
                 return "not my header"
             held = self.held.ledger.lane(self.author, lane)
             if held is None or not held.holds(header.seq, head.id):
-                self.writer.blocked = (
-                    "this home is older than what its peers hold of it: it was restored from a "
-                    "copy, or the same home runs twice"
-                )
-                return self.writer.blocked
+                self.writer.blocked = RESTORED
+                return RESTORED
         return ""
