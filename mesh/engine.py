@@ -160,7 +160,7 @@ class Engine:
                 effects = self.replica.seal_pending(now) + self.replica.snapshot()
                 return [*effects, Reply(request)]
 
-    def flush(self, now: Now) -> list[Effect]:
+    def flush(self, now: Now) -> list[Effect]:  # noqa: ARG002 - the driver tells every step the time
         """The end of a batch: seal the open group, push what is new."""
         return self.replica.seal() + self._push()
 
