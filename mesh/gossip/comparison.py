@@ -189,6 +189,7 @@ class Comparison:
             return self.ask(session, now)
         if not began or served:
             # The peer began this, or fetches from me: it compares when it has what it lacks.
+            session.compare_ms = max(session.compare_ms, now.mono_ms + REPAIR_INTERVAL_MS)
             return []
         # The peer had nothing for me and I had nothing for it. The next exchange waits, and it
         # sends all rows, in case the base was not what both believed.

@@ -45,7 +45,7 @@ class Difference:
     offer: bool
     #: I hold a fork proof that the peer lacks.
     proof: bool
-    #: Same number, different heads, and no proof that explains it.
+    #: Same number and proof, different heads: the copies part below, where nobody has looked yet.
     split: bool
 
 
@@ -57,8 +57,9 @@ def compare(mine: FrontierRow, theirs: FrontierRow) -> Difference:
         want=theirs.seq > mine.seq,
         offer=mine.seq > theirs.seq or differ or mine.proof != theirs.proof,
         proof=bool(mine.proof) and mine.proof != theirs.proof,
-        # With a proof on either side the lane is known to be forked, and proofs travel anyway.
-        split=differ and not mine.proof and not theirs.proof,
+        # Different proofs travel first, and change the rows. Under the same proof there can be an
+        # earlier fork that neither knows.
+        split=differ and mine.proof == theirs.proof,
     )
 
 

@@ -135,9 +135,8 @@ class Pull:
     def mismatch(self, session: Session, key: LaneKey, now: Now) -> None:
         """An entry of this lane does not follow mine: find where the copies part."""
         session.wants.drop(key)
-        row = self._replica.row(key[1], key[0])
-        if not row.proof and now.mono_ms >= session.trust_ms:
-            session.add_split(key, row.seq)
+        if now.mono_ms >= session.trust_ms:
+            session.add_split(key, self._held(key))
             session.work(now.mono_ms)
 
     def _ask_headers(self, session: Session, search: Bisection) -> Effect:

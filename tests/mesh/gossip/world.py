@@ -13,7 +13,8 @@ from capability.entry import KIND_DATA, KIND_GRANT, Entry, SignedHeader, decode_
 from capability.frontier import FrontierRow, proof_digest
 from mesh.core.effects import Effect, Log, Send
 from mesh.core.inputs import Now
-from mesh.gossip.messages import Entries, Message, Push
+from mesh.gossip.broadcast import Broadcast, NewEntry
+from mesh.gossip.messages import Entries, Message, Push, Rows
 from mesh.gossip.reconcile import ForkFound, Outcome, Reconcile
 from mesh.wire import Unknown, decode_message, encode_message
 
@@ -169,6 +170,7 @@ class Peer:
         self.key = name(label)
         self.replica = replica
         self.reconcile = Reconcile(self.key, replica, encode_message)
+        self.broadcast = Broadcast(encode_message)
         self.logs: list[Log] = []
         self.held: list[tuple[bytes, int, int]] = []
 
@@ -180,6 +182,9 @@ class Peer:
             if isinstance(message, Push)
             else self.reconcile.handle(link, message, now)
         )
+        if isinstance(message, Rows):
+            shown = [(row.author, row.lane, row.seq) for row in message.rows]
+            self.broadcast.heard(link, shown)
         effects = list(outcome.effects)
         forks = list(outcome.forks)
         if isinstance(message, Entries | Push):
@@ -197,12 +202,16 @@ class Peer:
         now: Now,
     ) -> list[Effect]:
         held, mismatches, effects = [], [], []
+        new: list[NewEntry] = []
         for data in entries:
             entry = decode_entry(data)
             header = entry.header
             match self.replica.take(entry):
                 case "held":
                     held.append((header.author, header.lane, header.seq))
+                    new.append((header.author, header.lane, header.seq, data))
+                case "known" if isinstance(message, Push):
+                    self.broadcast.heard(link, [(header.author, header.lane, header.seq)])
                 case "mismatch":
                     mismatches.append((header.author, header.lane))
                 case "gap" if isinstance(message, Push):
@@ -213,6 +222,7 @@ class Peer:
                     pair = sorted((mine, entry.signed_header), key=lambda half: half.id)
                     forks.append(ForkFound(*pair))
         self.held += held
+        effects += self.broadcast.new_entries(new, link)
         return effects + self.reconcile.entries_done(link, message, held, mismatches, now)
 
 
@@ -235,6 +245,7 @@ class World:
         self.wires: dict[tuple[str, int], Wire] = {}
         self.sent: list[tuple[str, Message, int]] = []
         self._link = 0
+        self._spins = 0
 
     @property
     def now(self) -> Now:
@@ -252,11 +263,25 @@ class World:
         self.execute(two, second.reconcile.link_ready(link, first.key, *roots[0], self.now))
         return link
 
+    def push_on(self, link: int) -> None:
+        """From now on new entries are pushed over this link, in both directions."""
+        for label, number in sorted(self.wires):
+            if number == link:
+                self.peers[label].broadcast.ready(link)
+
+    def write(self, label: str, entry: Entry) -> None:
+        """A local write: held, then pushed."""
+        peer, header = self.peers[label], entry.header
+        assert peer.replica.take(entry) == "held"
+        new = (header.author, header.lane, header.seq, entry.encode())
+        self.execute(label, peer.broadcast.new_entries([new], None))
+
     def cut(self, link: int) -> None:
         ends = [end for end in sorted(self.wires) if end[1] == link]
         for end in ends:
             del self.wires[end]
         for label, _ in ends:
+            self.peers[label].broadcast.closed(link)
             self.execute(label, self.peers[label].reconcile.link_closed(link, self.now))
 
     def execute(self, label: str, effects: Sequence[Effect]) -> None:
@@ -289,11 +314,12 @@ class World:
         raise AssertionError(f"still talking after {steps_max} messages")
 
     def tick(self) -> None:
-        """Let time pass to the next deadline, and settle."""
+        """Let time pass to the next deadline, and settle. A deadline may be now, but not again."""
         due = [peer.reconcile.deadline for peer in self.peers.values()]
         later = min(at for at in due if at is not None)
-        assert later > self.now_ms, "a deadline in the past would spin"
-        self.now_ms = later
+        self._spins = self._spins + 1 if later <= self.now_ms else 0
+        assert self._spins < len(self.wires) + 1, "a deadline in the past spins"
+        self.now_ms = max(later, self.now_ms)
         for label, peer in self.peers.items():
             at = peer.reconcile.deadline
             if at is not None and at <= self.now_ms:
