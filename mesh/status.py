@@ -38,7 +38,7 @@ def status_of(
     *,
     links: Mapping[int, LinkState],
     syncs: Mapping[int, LinkSync],
-    peers: Iterable[PeerView],
+    peers: Sequence[PeerView],
     farewells: Sequence[tuple[bytes, int, str]],
     now: Now,
 ) -> dict[str, object]:
@@ -54,6 +54,7 @@ def status_of(
         **counts,
         "clock": {"skew_ms": round(median(skews)) if skews else None},
         "peers": _peers(replica, links=links, syncs=syncs, peers=peers, now=now),
+        "dials": _dials(peers),
         "members": len(replica.held.ledger.members()),
         "provisional": replica.held.ledger.provisional(replica.author),
         "blocked": replica.writer.blocked,
@@ -101,6 +102,16 @@ def _peers(
         if state.address is not None:
             row["address"] = _text_of(state.address)
     return [rows[node] for node in sorted(rows)]
+
+
+def _dials(peers: Iterable[PeerView]) -> list[dict[str, object]]:
+    """Addresses that are tried and behind which nobody has been met yet."""
+    return [
+        {"address": _text_of(address), "state": view.state, "last_error": view.last_error}
+        for view in peers
+        if not view.node
+        for address in view.addresses
+    ]
 
 
 def _blank(replica: Replica, node: bytes) -> dict[str, object]:

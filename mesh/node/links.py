@@ -38,13 +38,19 @@ DIALS_MAX: Final = LINKS_MAX
 
 @define(eq=False)
 class Links:
-    """The table of links by number; numbers are never used again within a process."""
+    """
+    The table of links by number; numbers are never used again within a process.
+
+    `is_paused` while the engine is rebuilt; `is_offline` for the whole run of a node that is to
+    touch no network.
+    """
 
     keys: ChannelKeys
     put: Put
     log: Callable[[Log], None]
     gate: HandshakeGate = field(factory=HandshakeGate)
     is_paused: bool = False
+    is_offline: bool = False
     _numbers: Iterator[int] = field(factory=lambda: itertools.count(1))
     _next_number: int = 1
     _open: dict[int, Link] = field(factory=dict)
@@ -159,7 +165,7 @@ class Links:
     async def _try_dial(
         self, address: Address, node: bytes | None
     ) -> tuple[trio.SocketStream, Channel, Authenticated]:
-        if self.is_paused or self._dials > DIALS_MAX:
+        if self.is_offline or self.is_paused or self._dials > DIALS_MAX:
             raise DialError("this node dials nobody now")
         stream = await dial(address)
         try:

@@ -180,6 +180,7 @@ async def open_node(
     region: str = "",
     record: Path | None = None,
     advertise: Sequence[Address] | None = None,
+    is_offline: bool = False,
 ) -> AsyncIterator[Node]:
     """
     Run the node in *home* for as long as the block lasts.
@@ -196,6 +197,8 @@ async def open_node(
         region: Where this node is; peers of the same region are preferred.
         record: A new folder for a recording of all inputs.
         advertise: What others are told to dial, if that is not where this listens.
+        is_offline: Dial nobody, whoever is remembered; with nothing to listen on and no mDNS the
+            network is not touched.
 
     Raises:
         NotFound: No home is there.
@@ -204,7 +207,7 @@ async def open_node(
         StorageError: The disk refused or is damaged.
     """
     self_test()
-    options = Options(mdns, name, region, record, advertise)
+    options = Options(mdns, name, region, record, advertise, is_offline)
     failure: Exception | None = None
     with ExitStack() as stack:
         place = Home.open(Path(home))

@@ -52,6 +52,7 @@ class Options:
     region: str
     record: Path | None
     advertise: Sequence[Address] | None
+    is_offline: bool = False
 
 
 @define(eq=False)
@@ -128,7 +129,8 @@ async def assemble(
         recorder = Recorder.create(options.record, store, seed=seed, extra=_extra(config), log=log)
     subscriptions = Subscriptions(store)
     inbox = Inbox()
-    links = Links(ChannelKeys.create(signer, mesh_id), inbox.put, log)
+    keys = ChannelKeys.create(signer, mesh_id)
+    links = Links(keys, inbox.put, log, is_offline=options.is_offline)
     driver = Driver(
         engine,
         load=load,
