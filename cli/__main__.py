@@ -1,0 +1,5 @@
+"""`python -m cli` is `mesh`."""
+
+from cli.main import main
+
+main()

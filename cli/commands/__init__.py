@@ -1,0 +1,1 @@
+"""One module for each group of commands; each is loaded when one of its commands is run."""

@@ -1,0 +1,211 @@
+"""`mesh join`: enter a mesh with a ticket, and wait for the first full copy."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from cli import render
+from cli.addresses import Address
+from cli.app import App, command
+from cli.commands.founding import host_name
+from cli.commands.running import options_of, run_here, running_options
+from mesh.core.errors import Denied, MeshError, Precondition, Unavailable, UsageError
+
+TIMEOUT_S_DEFAULT: Final = 60.0
+_POLL_S: Final = 0.1
+#: What a member says to a ticket that it does not accept (codes 1 to 4 of the goodbye).
+_REFUSALS: Final = frozenset({1, 2, 3, 4})
+_STDIN: Final = "-"
+#: What is read of a file or of standard input; a ticket is shorter.
+_TICKET_CHARACTERS_MAX: Final = 64 * 1024
+
+
+@command("join")
+@click.argument("ticket", required=False)
+@click.option("--ticket-file", type=click.File("r"), help="Read the ticket from this file.")
+@click.option("--name", metavar="NAME", help="Of this node. Default: the host's.")
+@running_options
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=TIMEOUT_S_DEFAULT,
+    show_default=True,
+    metavar="S",
+    help="How long to wait for the first full copy.",
+)
+def join(
+    app: App,
+    *,
+    ticket: str | None,
+    ticket_file: Any,
+    name: str | None,
+    listen: tuple[Address, ...],
+    peers: tuple[Address, ...],
+    advertise: tuple[str, ...],
+    no_mdns: bool,
+    foreground: bool,
+    timeout: float,
+) -> None:
+    """
+    Enter a mesh with a TICKET, and copy it whole.
+
+    The ticket may also come from standard input (TICKET is -), a file, or MESH_TICKET, so that it
+    stays out of the shell's history. Returns when this node holds what a member holds; the node
+    goes on running in the background.
+    """
+    text = _ticket(ticket, ticket_file)
+    from capability.errors import CapabilityError  # noqa: PLC0415 - the formats and their keys
+    from mesh.node.setup import prepare_join  # noqa: PLC0415 - as above
+
+    home = app.home
+    was_there = home.exists
+    try:
+        prepare_join(home.path, text, name or host_name(), time.time_ns() // 1_000_000)
+    except (CapabilityError, Denied, Precondition):
+        if not was_there:
+            _undo(home.path)
+        raise
+    options = options_of(app, listen=listen, peers=peers, advertise=advertise, no_mdns=no_mdns)
+    if foreground:
+        # The node takes the process; whoever waits for the copy is beside it.
+        _Watch(app, timeout, in_foreground=True).start()
+        run_here(_Quiet(app), options)
+        return
+    from cli import spawn  # noqa: PLC0415 - beside its use
+
+    spawn.start(options)
+    try:
+        data = wait_for_copy(app, timeout)
+    except Denied:
+        _stop(app)
+        if not was_there:
+            _undo(home.path)
+        raise
+    app.done(data, _welcome(data))
+
+
+def _ticket(ticket: str | None, ticket_file: Any) -> str:
+    if ticket == _STDIN:
+        ticket = sys.stdin.read(_TICKET_CHARACTERS_MAX)
+    elif ticket is None and ticket_file is not None:
+        ticket = str(ticket_file.read(_TICKET_CHARACTERS_MAX))
+    ticket = ticket or os.environ.get("MESH_TICKET", "")
+    if not ticket.strip():
+        raise UsageError(
+            "no ticket: joining without one is not in this version",
+            hint="ask a member for the output of `mesh invite`, then: mesh join TICKET",
+        )
+    return ticket
+
+
+def wait_for_copy(app: App, timeout_s: float) -> dict[str, Any]:
+    """
+    Wait until a member has said that this node holds what it holds.
+
+    Raises:
+        Denied: The members do not accept the ticket.
+        Unavailable: Nobody could be reached in time; the node goes on trying.
+    """
+    began_s = time.monotonic()
+    status: dict[str, Any] = {"peers": []}
+    while time.monotonic() - began_s < timeout_s:
+        status = app.call("status")
+        if any(peer["in_sync"] for peer in status["peers"]):
+            keys = ("mesh_id", "node_id", "entries", "worknodes", "state_hash")
+            return {key: status[key] for key in keys}
+        _raise_refusal(status)
+        app.progress(render.join_progress(status, time.monotonic() - began_s))
+        time.sleep(_POLL_S)
+    raise _not_in_time(status, timeout_s)
+
+
+def _raise_refusal(status: dict[str, Any]) -> None:
+    if any(peer["state"] == "connected" for peer in status["peers"]):
+        return
+    for goodbye in status.get("goodbyes") or ():
+        if goodbye["code"] in _REFUSALS:
+            raise Denied(
+                f"a member refuses this node: {goodbye['text']}",
+                hint="ask for a new ticket (`mesh invite`), and try again",
+            )
+
+
+def _not_in_time(status: dict[str, Any], timeout_s: float) -> MeshError:
+    hint = "the node goes on trying in the background: see `mesh status`; another way: --peer"
+    if any(peer["state"] == "connected" for peer in status["peers"]):
+        return Unavailable(f"the first copy is not whole after {timeout_s:g} s", hint=hint)
+    tried = [
+        f"{peer['address']} ({peer['last_error']})"
+        for peer in (*status["peers"], *(status.get("dials") or ()))
+        if peer.get("last_error") and peer.get("address")
+    ]
+    whom = f": {'; '.join(tried[:3])}" if tried else ""
+    return Unavailable(f"no member could be reached within {timeout_s:g} s{whom}", hint=hint)
+
+
+def _welcome(data: dict[str, Any]) -> str:
+    return (
+        f"✓ joined mesh {data['mesh_id'][:8]} as node {data['node_id'][:8]}: "
+        f"{data['worknodes']} Worknodes, {data['entries']} entries\n"
+        f"  state {data['state_hash'][:16]}, equal with a member"
+    )
+
+
+def _stop(app: App) -> None:
+    from cli import spawn  # noqa: PLC0415 - beside its use
+
+    app.call("down")
+    spawn.wait_until_stopped(app.home)
+
+
+def _undo(path: Path) -> None:
+    """Take away the home that this very command made, so that a better ticket finds a free place."""
+    for name in ("identity.key", "mesh.db", "mesh.db-wal", "mesh.db-shm", "node.lock", "node.log"):
+        (path / name).unlink(missing_ok=True)
+    for folder in (path / "run", path):
+        try:
+            folder.rmdir()
+        except OSError:
+            # Somebody else keeps something there.
+            return
+
+
+class _Quiet(App):
+    """In the foreground the result is the copy, not that the process runs."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self.set_home(app.home.path)
+
+    def done(self, data: object, text: str = "") -> None: ...
+
+
+class _Watch(threading.Thread):
+    """Waits for the copy while the node has the main thread."""
+
+    def __init__(self, app: App, timeout_s: float, *, in_foreground: bool) -> None:
+        super().__init__(daemon=in_foreground)
+        self._app = app
+        self._timeout_s = timeout_s
+
+    def run(self) -> None:
+        from cli import client  # noqa: PLC0415 - beside its use
+        from cli.app import print_error  # noqa: PLC0415 - as above
+
+        until_s = time.monotonic() + self._timeout_s
+        while self._app.home.find_socket() is None and time.monotonic() < until_s:
+            time.sleep(_POLL_S)
+        try:
+            data = wait_for_copy(self._app, max(until_s - time.monotonic(), _POLL_S))
+        except (MeshError, client.NotRunning) as error:
+            if isinstance(error, MeshError):
+                print_error(self._app, error)
+            return
+        self._app.done(data, _welcome(data))

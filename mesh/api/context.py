@@ -1,0 +1,57 @@
+"""What a handler of an operation is given besides its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import define, field, frozen
+
+from mesh.api.arguments import Argument
+from mesh.node.node import Node
+
+
+async def _tell_nobody(_: object) -> None:
+    return
+
+
+def _cannot_stop() -> None:
+    raise AssertionError("only a running node can be stopped")
+
+
+@define(eq=False)
+class Context:
+    """
+    One call.
+
+    Attributes:
+        is_running: Whether the node is up, or was only opened for this one operation.
+        tell: Says something on the way: progress, or an item of a stream.
+        is_heard: Whether somebody listens to what is told.
+        stop: Asks the running node to stop.
+    """
+
+    node: Node
+    is_running: bool
+    tell: Callable[[Any], Awaitable[None]] = field(default=_tell_nobody)
+    is_heard: bool = False
+    stop: Callable[[], None] = field(default=_cannot_stop)
+
+
+Handler = Callable[[Context, dict[str, Any]], Awaitable[Any]]
+
+
+@frozen
+class Operation:
+    """
+    A row of the table.
+
+    `bytes_max` bounds its arguments as JSON text. A `is_stream` operation lasts until the caller
+    goes away and takes none of the places of those that end.
+    """
+
+    name: str
+    handler: Handler
+    arguments: tuple[Argument, ...] = ()
+    bytes_max: int = 1024 * 1024
+    is_stream: bool = False

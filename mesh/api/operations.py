@@ -1,0 +1,33 @@
+"""The one table of operations. Every door looks here, so that all doors do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mesh.api import history, importing, meshing, worknodes
+from mesh.api.arguments import check
+from mesh.api.context import Context, Operation
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    operation.name: operation
+    for operation in (
+        *meshing.OPERATIONS,
+        *worknodes.OPERATIONS,
+        *history.OPERATIONS,
+        *importing.OPERATIONS,
+    )
+}
+
+
+async def perform(context: Context, operation: Operation, given: object) -> Any:
+    """
+    Check what was *given* and do it.
+
+    Returns:
+        A JSON value.
+
+    Raises:
+        MeshError: What was wrong; for UsageError nothing was done.
+    """
+    return await operation.handler(context, check(operation.arguments, given))

@@ -1,0 +1,194 @@
+"""Operations on Worknodes: create, show, list, tree, search, update, move, archive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from capability.ids import NONCE_BYTES, TRASH
+from mesh.api.arguments import Argument
+from mesh.api.context import Context, Operation
+from mesh.core.errors import Precondition, UsageError
+from mesh.core.inputs import EVENTUAL, LOCAL
+from mesh.core.writes import Move, Write
+from mesh.replica.replica import Replica
+from mesh.worknode.compose import Door, create_writes, shared_key, update_writes
+from mesh.worknode.kinds import KindRegistry
+from mesh.worknode.names import above, short_id
+from mesh.worknode.resolve import resolve
+from mesh.worknode.view import kind_of, list_worknodes, tree, worknode_view
+
+#: Worknodes of one answer. A whole mesh of this size is exported, not listed.
+WORKNODES_MAX: Final = 100_000
+TREE_DEPTH_MAX: Final = 256
+_KIND_DEFAULT: Final = "task"
+
+
+def _door(context: Context, replica: Replica) -> Door:
+    """How this request is read: kinds, time, and names of other Worknodes."""
+    return Door(
+        registry=KindRegistry.from_store(replica.store),
+        now_ms=context.node.now().wall_ms,
+        find=partial(resolve, replica),
+    )
+
+
+async def _submit(
+    context: Context, given: dict[str, Any], writes: Sequence[Write], *, level: str = EVENTUAL
+) -> None:
+    if writes:
+        await context.node.submit(writes, session=given["session"] or "", level=level)
+
+
+def _view(context: Context, node: bytes) -> Any:
+    # The replica is asked for anew: it is replaced when a commit fails.
+    return worknode_view(context.node.replica, node)
+
+
+async def _create(context: Context, given: dict[str, Any]) -> Any:
+    replica = context.node.replica
+    fields = dict(given["set"])
+    if given["priority"] is not None:
+        fields["priority"] = given["priority"]
+    key = None if given["key"] is None else shared_key(given["key"])
+    composed = create_writes(
+        _door(context, replica),
+        author=replica.author,
+        parent=resolve(replica, given["under"]) if given["under"] else replica.store.root,
+        kind=given["kind"],
+        title=given["title"],
+        fields=fields,
+        key=key,
+        nonce=os.urandom(NONCE_BYTES) if key is None else None,
+        after=[resolve(replica, other) for other in given["after"]],
+    )
+    # The same parent and key name the same Worknode: it is found, and left as it is.
+    if not replica.store.exists(composed.node):
+        await _submit(context, given, composed.writes)
+    return _view(context, composed.node)
+
+
+async def _show(context: Context, given: dict[str, Any]) -> Any:
+    return _view(context, resolve(context.node.replica, given["node"]))
+
+
+async def _list(context: Context, given: dict[str, Any]) -> Any:
+    replica = context.node.replica
+    return list_worknodes(
+        replica,
+        under=resolve(replica, given["under"]) if given["under"] else None,
+        kind=given["kind"],
+        status=given["status"],
+        text=given["text"],
+        archived=given["archived"],
+        limit=given["limit"],
+    )
+
+
+async def _tree(context: Context, given: dict[str, Any]) -> Any:
+    replica = context.node.replica
+    under = resolve(replica, given["node"]) if given["node"] else None
+    return tree(replica, under, depth_max=given["depth"], limit=given["limit"])
+
+
+async def _update(context: Context, given: dict[str, Any]) -> Any:
+    replica = context.node.replica
+    node = resolve(replica, given["node"])
+    writes = update_writes(
+        _door(context, replica),
+        kind_of(replica.store, node),
+        node,
+        set=dict(given["set"]),
+        add=given["add"],
+        remove=given["remove"],
+    )
+    if not writes:
+        raise UsageError("nothing to update", hint="give --set, --add or --remove")
+    await _submit(context, given, writes, level=LOCAL if given["local"] else EVENTUAL)
+    return _view(context, node)
+
+
+async def _move(context: Context, given: dict[str, Any]) -> Any:
+    replica = context.node.replica
+    node, parent = resolve(replica, given["node"]), resolve(replica, given["under"])
+    _refuse_root(replica, node, "moved")
+    if node == parent or node in above(replica.store, parent):
+        raise Precondition(
+            f"{short_id(replica, parent)} stands below {short_id(replica, node)}: "
+            "the move would make a circle",
+            hint="choose a place outside of what is moved",
+        )
+    if replica.store.parent(node) != parent:
+        await _submit(context, given, [Move(node, parent)])
+    return _view(context, node)
+
+
+async def _archive(context: Context, given: dict[str, Any]) -> Any:
+    replica = context.node.replica
+    node = resolve(replica, given["node"])
+    _refuse_root(replica, node, "archived")
+    if replica.store.parent(node) != TRASH:
+        await _submit(context, given, [Move(node, TRASH)])
+    return _view(context, node)
+
+
+def _refuse_root(replica: Replica, node: bytes, what: str) -> None:
+    if node == replica.store.root:
+        raise Precondition(f"the root cannot be {what}", hint="name a Worknode below it")
+
+
+_NODE: Final = Argument("node", required=True)
+_LIMIT: Final = Argument("limit", "int", default=WORKNODES_MAX, least=0, most=WORKNODES_MAX)
+
+OPERATIONS: Final = (
+    Operation(
+        "create",
+        _create,
+        (
+            Argument("title", required=True),
+            Argument("kind", default=_KIND_DEFAULT),
+            Argument("under"),
+            Argument("priority"),
+            Argument("set", "pairs", default=()),
+            Argument("after", "texts", default=()),
+            Argument("key"),
+        ),
+    ),
+    Operation("show", _show, (_NODE,)),
+    Operation(
+        "list",
+        _list,
+        (
+            Argument("under"),
+            Argument("kind"),
+            Argument("status"),
+            Argument("text"),
+            Argument("archived", "flag", default=False),
+            _LIMIT,
+        ),
+    ),
+    Operation(
+        "tree",
+        _tree,
+        (
+            Argument("node"),
+            Argument("depth", "int", least=0, most=TREE_DEPTH_MAX),
+            _LIMIT,
+        ),
+    ),
+    Operation(
+        "update",
+        _update,
+        (
+            _NODE,
+            Argument("set", "pairs", default=()),
+            Argument("add", "pairs", default=()),
+            Argument("remove", "pairs", default=()),
+            Argument("local", "flag", default=False),
+        ),
+    ),
+    Operation("move", _move, (_NODE, Argument("under", required=True))),
+    Operation("archive", _archive, (_NODE,)),
+)
