@@ -7,8 +7,8 @@ that it rests on are on disk; an effect that follows a failed commit never happe
 
 After a failed commit (or a mistake inside the engine, whose state then cannot be trusted) every
 request of the batch gets the error, all links are closed, and the engine is built anew from disk.
-When that happens again and again, writing fails at once with the same error, reads go on from the
-last engine, and the next attempt waits longer and longer.
+When that happens again and again, writing fails at once with the same error, reads go on from what
+is on disk, and the next attempt waits longer and longer.
 """
 
 from __future__ import annotations
@@ -272,11 +272,22 @@ class Driver(Generic[E]):
         self._note("driver.batch_failed", error, in_a_row=self._failures)
 
     async def _recover(self) -> None:
-        """Build the engine anew, at once the first time, later after a growing pause."""
-        assert self.failure is not None
+        """Build the engine anew at once, and let it start: now the first time, later each time."""
+        is_loaded = await self._reload()
         if self._failures > 1:
             pause_s = RECOVER_S_MIN * 2 ** min(self._failures - 2, 10)
             await self._refuse_for(min(pause_s, RECOVER_S_MAX))
+        if not is_loaded:
+            return
+        self._first_link = self._links.next_number
+        self._ticked_ms = 0
+        self.failure = None
+        self._links.is_paused = False
+        self._log(Log("info", "driver.rebuilt", (("after_failures", self._failures),)))
+        await self._attempt(None)
+
+    async def _reload(self) -> bool:
+        # Before any pause: the old engine holds what never came to disk, and nobody may read it.
         now = self._clock()
         try:
             with trio.CancelScope(shield=True):
@@ -285,16 +296,11 @@ class Driver(Generic[E]):
             self._failures += 1
             self.failure = _storage_error(error)
             self._note("driver.load_failed", self.failure, in_a_row=self._failures)
-            return
+            return False
         self.engine = engine
-        self._first_link = self._links.next_number
-        self._ticked_ms = 0
-        self.failure = None
-        self._links.is_paused = False
         if self._recorder is not None:
             self._recorder.loaded(now)
-        self._log(Log("info", "driver.rebuilt", (("after_failures", self._failures),)))
-        await self._attempt(None)
+        return True
 
     async def _refuse_for(self, pause_s: float) -> None:
         assert self.failure is not None
