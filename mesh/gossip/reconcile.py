@@ -298,7 +298,7 @@ class Reconcile:
             elif not session.busy:
                 session.asked = None
                 session.failed(now.mono_ms)
-            elif now.mono_ms < session.moved_ms + REPAIR_TIMEOUT_MS:
+            elif not session.working or now.mono_ms < session.moved_ms + REPAIR_TIMEOUT_MS:
                 effects += self._go_on(session, now)
             else:
                 effects.append(self._pull.give_up(session, now))

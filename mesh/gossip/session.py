@@ -165,6 +165,10 @@ class Session:
     def deadline(self) -> int:
         """When something is due on this link, in monotonic ms."""
         if self.busy:
+            if not self.working:
+                # Only the fork that the engine verifies keeps a repair open; if it was not told of
+                # the end, the next tick ends it.
+                return self.moved_ms
             due = self.moved_ms + REPAIR_TIMEOUT_MS
             waits = self.window is None and self.wants.free_ms and not self.blocked
             return min(due, self.wants.free_ms) if waits else due

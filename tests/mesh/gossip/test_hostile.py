@@ -1,4 +1,4 @@
-"""Reconciliation with peers that lie, fall silent or speak out of turn: bounded, quiet, reported."""
+"""Reconciliation with peers that lie, fall silent or speak out of turn: bounded and reported."""
 
 from __future__ import annotations
 
@@ -303,6 +303,20 @@ def test_a_found_fork_is_handed_out_for_verification_and_told_once_per_link() ->
     assert machine.proof_held(AUTHOR, 1) == []
     # A peer that sends it back is not believed to have something new.
     assert machine.handle(2, ForkProof(*halves), Now(0, 0)) == Outcome([])
+
+
+def test_a_fork_of_which_nothing_is_heard_ends_the_repair_at_the_next_tick() -> None:
+    mine, other = chain(AUTHOR, 1, mark=b"m"), chain(AUTHOR, 1, mark=b"o")
+    machine, exchange = ready(FakeReplica(mine))
+    row = FrontierRow(AUTHOR, 1, 1, other[0].id, b"")
+    (asked,) = sent(machine.handle(1, Rows(exchange, b"", 0, True, (row,)), Now(3, 3)).effects)
+    assert isinstance(asked, GetHeaders)
+    headers = Headers(asked.request, AUTHOR, 1, (other[0].signed_header,))
+    assert machine.handle(1, headers, Now(4, 4)).effects == []
+    assert machine.deadline == 4
+    assert [type(m) for m in sent(machine.tick(Now(4, 4)))] == [Roots]
+    assert machine.deadline is not None
+    assert machine.deadline > 4
 
 
 def test_a_forged_fork_does_not_make_the_search_go_round() -> None:

@@ -1,4 +1,4 @@
-"""Seeded disorder: writes, pushes that get lost, forks, links that flap; then everybody is equal."""
+"""Disorder by seed: writes, lost pushes, forks, flapping links; then everybody is equal."""
 
 from __future__ import annotations
 
