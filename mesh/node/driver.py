@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from copy import copy
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar, assert_never
 
 import trio
@@ -80,6 +81,11 @@ class Recorder(Protocol):
         """How its commit ended."""
 
 
+def _thread_of_its_own() -> Callable[..., Awaitable[Any]]:
+    # The common limit may be used up by others that wait for the network; a commit must not be.
+    return partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(1))
+
+
 @define(eq=False)
 class Driver(Generic[E]):
     """
@@ -99,7 +105,7 @@ class Driver(Generic[E]):
     _clock: Clock = system_now
     _recorder: Recorder | None = None
     # Replaced in tests on a virtual clock, which does not wait for threads.
-    _in_thread: Callable[..., Awaitable[Any]] = trio.to_thread.run_sync
+    _in_thread: Callable[..., Awaitable[Any]] = field(factory=_thread_of_its_own)
     failure: MeshError | None = None
     inbox: Inbox = field(factory=Inbox)
     requests: Requests = field(factory=Requests)

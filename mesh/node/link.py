@@ -43,6 +43,9 @@ HANDSHAKE_S_MAX: Final = 5.0
 STALL_S_MAX: Final = 10.0
 #: From the wish to close until the socket is gone.
 CLOSE_S_MAX: Final = 2.0
+#: A peer that has authenticated as some key, but sends no message, is closed after this. Guess:
+#: longer than an honest engine is ever busy, since a hello is the first thing it sends.
+FIRST_MESSAGE_S_MAX: Final = 15.0
 #: Bytes given to the socket at once; a ping waits behind at most one message and these.
 WRITE_BYTES: Final = 64 * 1024
 READ_BYTES: Final = 64 * 1024
@@ -146,6 +149,7 @@ class Link:
     Attributes:
         dropped: Messages that were not sent because the outbox was full.
         rtt_ms: The last measured round trip, None before the first.
+        has_spoken: Whether a message has come; keys are free, so an open link alone means little.
     """
 
     number: int
@@ -155,6 +159,7 @@ class Link:
     _put: Put = field(repr=False)
     dropped: int = 0
     rtt_ms: float | None = None
+    has_spoken: bool = False
     _outbox: deque[bytes] = field(factory=deque, repr=False)
     _outbox_bytes: int = 0
     _overfull: bool = False
@@ -273,6 +278,7 @@ class Link:
         for event in events:
             match event:
                 case Message(data):
+                    self.has_spoken = True
                     await self._put_waiting(Received(self.number, data))
                 case Pong(token):
                     await self._on_pong(token)
@@ -350,6 +356,7 @@ class Link:
 
     async def _beat(self) -> None:
         beat_s = trio.current_time()
+        speak_s = beat_s + FIRST_MESSAGE_S_MAX
         while True:
             now_s = trio.current_time()
             if now_s >= beat_s:
@@ -364,6 +371,9 @@ class Link:
                 self._heard_s = now_s
             if not self._waits_for_engine and now_s - self._heard_s >= _SILENCE_S:
                 self._end(f"silent for {_SILENCE_S:g} s")
+                return
+            if not self.has_spoken and now_s >= speak_s:
+                self._end(f"no message within {FIRST_MESSAGE_S_MAX:g} s")
                 return
             if self._waits_for_engine:
                 self._heard_s = now_s

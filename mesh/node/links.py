@@ -187,6 +187,8 @@ class Links:
         number = next(self._numbers)
         self._next_number = number + 1
         link = Link(number, ready.peer, stream, channel, self.put)
+        if len(self._open) >= OPEN_LINKS_MAX:
+            self._close_a_silent_one()
         if len(self._open) >= OPEN_LINKS_MAX or self.is_paused:
             self._warn("link.refused", address, f"{len(self._open)} links are open")
             link.close("busy")
@@ -208,6 +210,13 @@ class Links:
             reason = f"{reason} ({link.dropped} messages were dropped)"
         self._warn("link.closed", address, reason, level="info")
         await self.put(LinkClosed(number, reason))
+
+    def _close_a_silent_one(self) -> None:
+        """Make room for the next caller: this one finds none, since closing takes a moment."""
+        for link in self._open.values():
+            if not link.has_spoken:
+                link.close("room is needed")
+                return
 
     def _warn(self, event: str, address: Address, reason: str, *, level: str = "warning") -> None:
         self.log(Log(level, event, (("address", text_of(address)), ("reason", reason))))

@@ -210,10 +210,7 @@ async def open_node(
     options = Options(mdns, name, region, record, advertise, is_offline)
     failure: Exception | None = None
     with ExitStack() as stack:
-        place = Home.open(Path(home))
-        stack.enter_context(place.lock())
-        store = stack.enter_context(SqliteStore(place.database_path))
-        log = stack.enter_context(open_log(place))
+        place, store, log = _open_home(Path(home), stack)
         listeners = await tcp.bind(listen)
         # Closing a socket twice is no harm, and the links, which do it, may never be made.
         for listener in listeners:
@@ -233,6 +230,13 @@ async def open_node(
                 await _stop(node, parts)
     if failure is not None:
         raise failure
+
+
+def _open_home(path: Path, stack: ExitStack) -> tuple[Home, SqliteStore, Callable[[Log], None]]:
+    home = Home.open(path)
+    stack.enter_context(home.lock())
+    store = stack.enter_context(SqliteStore(home.database_path))
+    return home, store, stack.enter_context(open_log(home))
 
 
 async def _stop(node: Node, parts: Parts) -> None:

@@ -19,7 +19,8 @@ from mesh.core.inputs import (
 )
 from mesh.core.limits import MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, SILENCE_MS_MAX
 from mesh.node import link as link_module
-from mesh.node.link import CLOSE_S_MAX, HANDSHAKE_S_MAX, STALL_S_MAX
+from mesh.node import links as links_module
+from mesh.node.link import CLOSE_S_MAX, FIRST_MESSAGE_S_MAX, HANDSHAKE_S_MAX, STALL_S_MAX
 from mesh.transport import tcp
 from tests.mesh.node.helpers import MESH, End, keys, signer
 
@@ -145,6 +146,10 @@ class Wire:
 
             stream.send_all = lose
 
+    def greet(self) -> None:
+        for end in (self.a, self.b):
+            end.links.send(end.all(LinkOpened)[0].link, b"hello")
+
     async def serve(self, end: End, stream: trio.abc.Stream, *, outbound: bool) -> None:
         if not outbound:
             await end.links.serve_stream(stream, ("10.0.0.1", 1))
@@ -168,6 +173,7 @@ async def wired() -> AsyncIterator[Wire]:
 
 async def test_an_idle_link_stays_and_is_measured_each_heartbeat(autojump_clock: object) -> None:
     async with wired() as wire:
+        wire.greet()
         await trio.sleep(60)
         for end in (wire.a, wire.b):
             assert not end.all(LinkClosed)
@@ -186,6 +192,8 @@ async def test_silence_closes_a_link_in_time(autojump_clock: object) -> None:
 
 async def test_an_engine_that_pauses_does_not_close_its_links(autojump_clock: object) -> None:
     async with wired() as wire:
+        wire.greet()
+        await trio.sleep(1)
         wire.b.gate = trio.Event()
         number = wire.a.all(LinkOpened)[0].link
         wire.a.links.send(number, b"one")
@@ -194,7 +202,32 @@ async def test_an_engine_that_pauses_does_not_close_its_links(autojump_clock: ob
         wire.b.gate.set()
         await trio.sleep(10)
         assert not wire.b.all(LinkClosed)
-        assert [i.data for i in wire.b.all(Received)] == [b"one"]
+        assert [i.data for i in wire.b.all(Received)] == [b"hello", b"one"]
+
+
+async def test_a_peer_that_never_says_anything_is_closed(autojump_clock: object) -> None:
+    async with wired() as wire:
+        wire.b.links.send(wire.b.all(LinkOpened)[0].link, b"hello")
+        await trio.sleep(FIRST_MESSAGE_S_MAX - 1)
+        assert not wire.b.all(LinkClosed)
+        await trio.sleep(2)
+        assert "no message" in wire.b.all(LinkClosed)[0].reason
+
+
+async def test_a_full_table_drops_who_has_said_nothing(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links_module, "OPEN_LINKS_MAX", 1)
+    async with wired() as wire:
+        late = Wire()
+        late.b = wire.b
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: late.serve(late.a, late.near, outbound=True))
+            nursery.start_soon(lambda: late.serve(late.b, late.far, outbound=False))
+            await late.a.first(LinkClosed)
+        assert wire.b.all(LinkClosed)
+        assert len(wire.b.all(LinkOpened)) == 1
+        assert not wire.b.links.open
 
 
 async def test_a_peer_that_reads_nothing_is_closed_and_costs_no_more_than_the_bound(
