@@ -66,6 +66,8 @@ class Outcome:
     unknown: set[bytes] = field(factory=set)
     introduced: list[bytes] = field(factory=list)
     forked: list[LaneKey] = field(factory=list)
+    #: Forked lanes of which the proof or the branch that stands may be another now.
+    settled: set[LaneKey] = field(factory=set)
     refused: list[Refusal] = field(factory=list)
     #: (author, lane, seq) of every good entry of the batch, also of those that were held.
     shown: list[tuple[bytes, int, int]] = field(factory=list)
@@ -75,6 +77,7 @@ class Outcome:
     def note(self, change: Change) -> None:
         """Add what the ledger said of one entry or proof."""
         self.introduced.extend(change.introduced)
+        self.settled.update(change.lanes)
         self.forked.extend(change.forked)
 
 
@@ -107,7 +110,7 @@ class Admission:
                     outcome.shown.append((entry.header.author, entry.header.lane, entry.header.seq))
                     continue
                 verify_entry(entry, self.mesh_id)
-                self._admit(entry, outcome, wall_ms)
+                self._admit([entry], outcome, wall_ms)
             except CapabilityError as error:
                 raise BadEntry(str(error), outcome) from error
         return outcome
@@ -138,40 +141,47 @@ class Admission:
             or entry.id in self.waiting.entries
         )
 
-    def _admit(self, entry: Entry, outcome: Outcome, wall_ms: int) -> None:
-        queue = [entry]
+    def admit_newcomers(self, outcome: Outcome, *, wall_ms: int) -> None:
+        """Look again at what waits of authors whom an own grant has introduced."""
+        self._admit(self._of_newcomers(), outcome, wall_ms)
+
+    def _admit(self, queue: list[Entry], outcome: Outcome, wall_ms: int) -> None:
         while queue:
             item = queue.pop()
-            change = self._place(item, outcome, wall_ms)
-            if change is None:
-                continue
-            queue.extend(self._next_in_lane(item))
-            for author in change.introduced:
-                queue.extend(
-                    self.waiting.take(entry_id)
-                    for entry_id in reversed(self.waiting.of_author(author))
-                )
+            if self._place(item, outcome, wall_ms):
+                queue.extend(self._next_in_lane(item))
+                queue.extend(self._of_newcomers())
+
+    def _of_newcomers(self) -> list[Entry]:
+        """Take from the waiting room what it has of them, the last to be placed first."""
+        authors, self.held.newcomers = self.held.newcomers, []
+        return [
+            self.waiting.take(entry_id)
+            for author in authors
+            for entry_id in reversed(self.waiting.of_author(author))
+        ]
 
     def _next_in_lane(self, entry: Entry) -> list[Entry]:
         key = (entry.header.author, entry.header.lane)
         waiting = self.deferred.at(key, entry.header.seq + 1)
         return [self.deferred.take(entry_id) for entry_id in waiting]
 
-    def _place(self, entry: Entry, outcome: Outcome, wall_ms: int) -> Change | None:
+    def _place(self, entry: Entry, outcome: Outcome, wall_ms: int) -> bool:
+        """Let one entry in where it belongs; whether it is held now and was not before."""
         header = entry.header
         key = (header.author, header.lane)
         place = self.held.ledger.place(header, entry.id)
         if header.author == self.own and place in (Place.BRANCH, Place.MISMATCH):
             outcome.own_branch = True
             self.refuse(entry, "another branch of this node's own log", outcome)
-            return None
+            return False
         match place:
             case Place.NEXT | Place.BRANCH:
                 n, touched, change = self.held.hold(entry, wall_ms=wall_ms)
                 outcome.records.append(PutEntry(n, entry, touched, own=False))
                 outcome.held.append(entry)
                 outcome.note(change)
-                return change
+                return True
             case Place.HELD:
                 pass
             case Place.UNINTRODUCED:
@@ -184,7 +194,7 @@ class Admission:
                 outcome.mismatches.add(key)
             case _:
                 self.refuse(entry, _REFUSED[place], outcome)
-        return None
+        return False
 
     def refuse(self, entry: Entry, reason: str, outcome: Outcome) -> None:
         """Report an entry that will never be held."""

@@ -14,10 +14,10 @@ from typing import Final
 from attrs import define, field
 
 from capability.data_body import Data
-from capability.entry import LANE_DATA, Entry
+from capability.entry import KIND_DATA, LANE_DATA, Entry, Header
 from capability.ledger import Change, Ledger
 from capability.verdict import Verdict
-from crdt.hlc import Clock
+from crdt.hlc import Clock, milliseconds
 from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.ports import LogReader
 from mesh.replica.fold import Fold, data_of, facts_of, touched_by
@@ -39,15 +39,17 @@ class Held:
     store: Store
     clock: Clock
     reader: LogReader
+    #: This node's own key: what it wrote itself is never parked.
+    author: bytes = b""
     fold: Fold = field(init=False)
     #: Held but not committed: the reader does not have them yet.
     uncommitted: dict[int, Entry] = field(factory=dict)
     recent: dict[int, Entry] = field(factory=dict)
-    #: Local numbers of the parked tail of each data lane, ascending.
-    parked: dict[LaneKey, list[int]] = field(factory=dict)
     touch_uncommitted: dict[bytes, list[int]] = field(factory=dict)
     #: Lanes whose frontier row may have moved since the last look.
     moved: set[LaneKey] = field(factory=set)
+    #: Authors who were introduced since admission last looked.
+    newcomers: list[bytes] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.fold = Fold(self.store, self.table, self.ledger, self.read, self.touching)
@@ -84,13 +86,15 @@ class Held:
     def hold(self, entry: Entry, *, wall_ms: int) -> tuple[int, tuple[bytes, ...], Change]:
         """Take an entry into the required set: number, touched Worknodes, what it changed."""
         change = self.ledger.add(entry)
+        self.newcomers.extend(change.introduced)
         self.moved.add((entry.header.author, entry.header.lane))
         n = self.table.append(entry.id, entry.header)
         data = data_of(entry)
         touched = touched_by(data)
         self.note_uncommitted(n, entry, touched)
         self.settle(n, entry, data, wall_ms=wall_ms)
-        self.apply_change(change)
+        if change:
+            self.apply_change(change)
         return n, touched, change
 
     def note_uncommitted(self, n: int, entry: Entry, touched: Iterable[bytes]) -> None:
@@ -103,42 +107,54 @@ class Held:
         """Learn births, park or judge and fold one entry that the ledger has taken."""
         header = entry.header
         self.fold.learn_births(data)
-        key = (header.author, header.lane)
-        ahead = header.hlc >> 16 > wall_ms + SKEW_MS_MAX
-        self.table.verdicts[n] = self.ledger.judge(header, entry.id)[0]
-        if header.lane == LANE_DATA and (ahead or key in self.parked):
-            self.parked.setdefault(key, []).append(n)
-            self.table.parked.add(n)
+        verdict, reason = self.ledger.judge(header, entry.id)
+        self.table.verdicts[n] = verdict
+        if verdict is not Verdict.COUNTS:
+            self.fold.refuse(str(reason))
+        elif data is None and header.lane == LANE_DATA:
+            self.fold.refuse("malformed body" if header.kind == KIND_DATA else "unknown kind")
+        if not self.observe(n, header, wall_ms=wall_ms):
             return
-        if not ahead:
-            self.clock.observe(header.hlc)
         if data is not None and self.table.counts(n):
             self.fold.fold(facts_of(n, entry), data)
+
+    def observe(self, n: int, header: Header, *, wall_ms: int) -> bool:
+        """
+        Take note of a stamp, or park the entry if it is too far ahead; whether it may be folded.
+
+        Stamps ascend along a chain, so what follows a parked entry is parked by itself. Own entries
+        are taken whatever the clock says now, since a stamp of one's own must never come again.
+        """
+        if milliseconds(header.hlc) <= wall_ms + SKEW_MS_MAX or header.author == self.author:
+            self.clock.observe(header.hlc)
+            return True
+        if header.lane != LANE_DATA:
+            return True
+        self.table.parked.add(n)
+        return False
 
     # -- parking --------------------------------------------------------------------------------
 
     def wake_parked(self, wall_ms: int) -> int:
         """Fold what is no longer in the future; how many entries that were."""
-        woken = 0
-        for key in sorted(self.parked):
-            tail = self.parked.pop(key)
-            while tail and self.table.hlcs[tail[0]] >> 16 <= wall_ms + SKEW_MS_MAX:
-                n = tail.pop(0)
-                self.table.parked.discard(n)
-                self.clock.observe(self.table.hlcs[n])
-                entry = self.read(n)
-                data = data_of(entry)
-                if data is not None and self.table.counts(n):
-                    self.fold.fold(facts_of(n, entry), data)
-                woken += 1
-            if tail:
-                self.parked[key] = tail
-        return woken
+        table = self.table
+        due = sorted(
+            n for n in table.parked if milliseconds(table.hlcs[n]) <= wall_ms + SKEW_MS_MAX
+        )
+        for n in due:
+            table.parked.discard(n)
+            self.clock.observe(table.hlcs[n])
+            entry = self.read(n)
+            data = data_of(entry)
+            if data is not None and table.counts(n):
+                self.fold.fold(facts_of(n, entry), data)
+        return len(due)
 
     def next_wake_ms(self) -> int | None:
         """The wall time at which something parked may be folded."""
-        heads = [self.table.hlcs[tail[0]] >> 16 for tail in self.parked.values()]
-        return min(heads) - SKEW_MS_MAX if heads else None
+        hlcs = self.table.hlcs
+        first = min((hlcs[n] for n in self.table.parked), default=None)
+        return None if first is None else milliseconds(first) - SKEW_MS_MAX
 
     # -- verdicts -------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from capability.ops import (
 )
 from capability.permissions import ADMIN, APPROVE, ARCHIVE, COMMENT, CREATE, OWN, PLAN, WRITE
 from capability.verdict import Verdict
-from mesh.worknode.store import Store
+from mesh.worknode.store import Births
 
 #: What a field of each namespace asks for on the Worknode's birth path.
 NAMESPACE_PERMS: Final = {
@@ -63,8 +63,8 @@ def _void(reason: str) -> Judgement:
     return Judgement(Verdict.VOID, reason)
 
 
-def _within(store: Store, authority: Authority, node: bytes) -> Judgement:
-    reached, missing = store.missing_ancestor(node, frozenset(authority.scopes))
+def _within(births: Births, authority: Authority, node: bytes) -> Judgement:
+    reached, missing = births.missing_ancestor(node, frozenset(authority.scopes))
     if reached:
         return COUNTS
     if missing is None:
@@ -72,7 +72,7 @@ def _within(store: Store, authority: Authority, node: bytes) -> Judgement:
     return Judgement(Verdict.UNDECIDED, "birth path unknown", missing)
 
 
-def _field(store: Store, authority: Authority, op: Op, ns: int, author: bytes) -> Judgement:
+def _field(births: Births, authority: Authority, op: Op, ns: int, author: bytes) -> Judgement:
     needed = NAMESPACE_PERMS.get(ns)
     if needed is None:
         return _void(f"unknown namespace {ns}")
@@ -80,14 +80,14 @@ def _field(store: Store, authority: Authority, op: Op, ns: int, author: bytes) -
     if ns == NS_SELF or not authority.perms & needed:
         if not owner:
             return _void(f"permission {needed} is not granted")
-        if op.node not in store.births:
+        if not births.knows(op.node):
             return Judgement(Verdict.UNDECIDED, "birth path unknown", op.node)
-        if not store.owned_by(op.node, author):
+        if not births.owned_by(op.node, author):
             return _void("the Worknode's birth key does not name the author")
-    return _within(store, authority, op.node)
+    return _within(births, authority, op.node)
 
 
-def _create(store: Store, authority: Authority, payload: Create, author: bytes) -> Judgement:
+def _create(births: Births, authority: Authority, payload: Create, author: bytes) -> Judgement:
     own = names_author(payload.key_class, payload.key, author)
     needed = CREATE if own else WRITE
     if not authority.perms & needed:
@@ -96,25 +96,28 @@ def _create(store: Store, authority: Authority, payload: Create, author: bytes) 
             if own
             else "a key that is not the author's own needs WRITE on the parent"
         )
-    return _within(store, authority, payload.parent)
+    return _within(births, authority, payload.parent)
 
 
-def _move(store: Store, authority: Authority, op: Op, payload: Move) -> Judgement:
+def _move(births: Births, authority: Authority, op: Op, payload: Move) -> Judgement:
+    if op.node == births.root:
+        # The trash is not below the root, so the tree alone would let everything go there.
+        return _void("the root Worknode does not move")
     if payload.parent == TRASH:
         if not authority.perms & ARCHIVE:
             return _void("permission to archive is not granted")
-        return _within(store, authority, op.node)
+        return _within(births, authority, op.node)
     if not authority.perms & WRITE:
         return _void("permission to move is not granted")
     for node in (op.node, payload.parent):
-        found = _within(store, authority, node)
+        found = _within(births, authority, node)
         if found is not COUNTS:
             return found
     return COUNTS
 
 
 def judge(
-    op: Op, *, authority: Authority, author: bytes, session: bytes, seq: int, store: Store
+    op: Op, *, authority: Authority, author: bytes, session: bytes, seq: int, births: Births
 ) -> Judgement:
     """
     Judge one well-formed operation of an entry that counts.
@@ -131,10 +134,10 @@ def judge(
         return _void(str(denied))
     match op.payload:
         case Create() as payload:
-            return _create(store, authority, payload, author)
+            return _create(births, authority, payload, author)
         case Move() as payload:
-            return _move(store, authority, op, payload)
+            return _move(births, authority, op, payload)
         case Reserved() | EmitEvent():
             return _void("inert in this version")
         case payload:
-            return _field(store, authority, op, payload.ns, author)
+            return _field(births, authority, op, payload.ns, author)

@@ -8,13 +8,12 @@ both give the same state, which a test shows.
 
 from __future__ import annotations
 
-from capability.entry import LANE_DATA, Entry, decode_signed_header
+from capability.entry import Entry, decode_signed_header
 from capability.ids import root_worknode
 from capability.ledger import Ledger
 from crdt.codec import decode
-from crdt.hlc import Clock, milliseconds
+from crdt.hlc import Clock
 from mesh.core.errors import StorageError
-from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.ports import LogReader
 from mesh.replica import snapshot
 from mesh.replica.fold import data_of, facts_of
@@ -25,7 +24,9 @@ from mesh.worknode.store import Store
 _PROOF_BYTES_MAX = 2048
 
 
-def load_held(reader: LogReader, *, mesh_id: bytes, wall_ms: int, rules: int) -> Held:
+def load_held(
+    reader: LogReader, *, mesh_id: bytes, author: bytes, wall_ms: int, rules: int
+) -> Held:
     """
     Everything that is held, judged and folded.
 
@@ -34,16 +35,19 @@ def load_held(reader: LogReader, *, mesh_id: bytes, wall_ms: int, rules: int) ->
     """
     table = EntryTable()
     store = Store(root_worknode(mesh_id), table.order, table.dot_id)
-    held = Held(Ledger(mesh_id), table, store, Clock(), reader)
+    held = Held(Ledger(mesh_id), table, store, Clock(), reader, author)
     kept = reader.snapshot()
     folded = kept[0] if kept is not None and kept[0] <= reader.last_n() else 0
     tail = _load_ledger(held, after=folded)
     _load_proofs(held)
     _judge_all(held, wall_ms)
-    if not folded or kept is None or not snapshot.restore(held, kept[1], n=folded, rules=rules):
-        tail = list(range(1, table.last + 1))
-    for n in tail:
+    basis = None
+    if folded and kept is not None:
+        basis = snapshot.restore(held, kept[1], n=folded, rules=rules)
+    for n in range(1, table.last + 1) if basis is None else tail:
         _fold_one(held, n)
+    if basis is not None:
+        snapshot.settle(held, basis)
     held.fold.drafts.clear()
     return held
 
@@ -80,13 +84,7 @@ def _judge_all(held: Held, wall_ms: int) -> None:
     for n in range(1, table.last + 1):
         entry = held.read(n)
         table.verdicts[n] = held.ledger.judge(entry.header, entry.id)[0]
-        key = (entry.header.author, entry.header.lane)
-        ahead = milliseconds(entry.header.hlc) > wall_ms + SKEW_MS_MAX
-        if entry.header.lane == LANE_DATA and (ahead or key in held.parked):
-            held.parked.setdefault(key, []).append(n)
-            table.parked.add(n)
-        elif not ahead:
-            held.clock.observe(entry.header.hlc)
+        held.observe(n, entry.header, wall_ms=wall_ms)
 
 
 def _fold_one(held: Held, n: int) -> None:

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 
 from capability import ops
 from capability.ops import Op
-from crdt.codec import Value, decode, encode
+from crdt.codec import INT_MAX, Value, decode, encode
 from mesh.core.limits import TEXT_BYTES_MAX
 from mesh.core.writes import Append, Increment, SetRegister
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
@@ -99,6 +99,8 @@ class PendingRows:
                 if old.cell == row.cell and old.session == row.session:
                     if isinstance(row.write, Increment) and isinstance(old.write, Increment):
                         total = old.write.amount + row.write.amount
+                        if abs(total) > INT_MAX:
+                            continue
                         write = Increment(row.write.node, row.write.ns, row.write.name, total)
                         row = Row(row.session, row.hlc, write)
                     self.rows[slot] = row
@@ -119,6 +121,14 @@ class PendingRows:
     def touches(self, node: bytes) -> bool:
         """Whether a row waits for *node*."""
         return node in self._by_node
+
+    def last_hlc(self) -> int:
+        """The latest stamp of a row, 0 if none waits."""
+        return max((row.hlc for row in self.rows.values()), default=0)
+
+    def keep(self, slot: int, row: Row) -> None:
+        """Put back what was drained and could not be sealed."""
+        self._put(slot, row)
 
     def drain(self) -> list[tuple[int, Row]]:
         """Take all rows, by session and slot."""

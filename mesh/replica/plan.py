@@ -8,6 +8,7 @@ will not count" is said at the door and not discovered by the peers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from attrs import define, field
 
@@ -15,9 +16,10 @@ from capability import ops
 from capability.errors import FormError
 from capability.ids import CLASS_OWN, CLASS_SHARED, TRASH, own_key, worknode_id
 from capability.limits import KEY_BYTES_MAX, KILLS_MAX, NAME_BYTES_MAX, POSITION_BYTES_MAX
-from capability.ops import Op, WireDot
+from capability.ops import NS_CONFIG, NS_PLAIN, Op, WireDot
 from capability.values import check_value
-from crdt.codec import Value, encode
+from crdt.codec import INT_MAX, Value, encode
+from crdt.errors import CodecError
 from mesh.core.errors import BackPressure, NotFound, Precondition, UsageError
 from mesh.core.limits import TEXT_BYTES_MAX, TREE_DEPTH_MAX
 from mesh.core.writes import (
@@ -31,11 +33,26 @@ from mesh.core.writes import (
     SetRegister,
     Write,
 )
-from mesh.worknode.cells import MULTI, SET, CellKey, Dot, DotCell
+from mesh.worknode.cells import MULTI, SET, CellKey, Dot, DotCell, dot_entry
 from mesh.worknode.store import Birth, Store
 
 #: Gives local dots as they will stand on the wire, ascending.
 Citer = Callable[[Sequence[Dot]], tuple[WireDot, ...]]
+
+
+#: Encoded: [r, index], and an id among the references.
+_DOT_BYTES: Final = 7
+_REFERENCE_BYTES: Final = 34
+
+
+def check_text(what: str, text: str, *, least: int = 1) -> None:
+    """Raises UsageError unless *text* is valid and of *least* to `NAME_BYTES_MAX` bytes."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} {text!r:.80} is not valid text") from error
+    if not least <= size <= NAME_BYTES_MAX:
+        raise UsageError(f"{what} {text!r:.80} must have {least} to {NAME_BYTES_MAX} bytes")
 
 
 def _bounded(what: str, value: bytes, most: int) -> None:
@@ -47,7 +64,7 @@ def _checked_value(name: str, value: Value) -> None:
     try:
         check_value(value)
         size = len(encode(value))
-    except (FormError, ValueError) as error:
+    except (FormError, CodecError, ValueError) as error:
         raise UsageError(f"field {name!r}: {error}") from error
     if size > TEXT_BYTES_MAX:
         raise UsageError(
@@ -63,7 +80,8 @@ class Planner:
     store: Store
     author: bytes
     created: list[bytes] = field(factory=list)
-    _fresh: dict[bytes, Birth] = field(factory=dict)
+    #: Births that this submit will make.
+    fresh: dict[bytes, Birth] = field(factory=dict)
 
     def check(self, writes: Sequence[Write]) -> None:
         """
@@ -82,22 +100,40 @@ class Planner:
                 case Move():
                     self._check_move(write)
                 case Increment(amount=amount):
-                    self._check_field(write.node, write.name)
+                    self._check_field(write.node, write.ns, write.name)
                     if type(amount) is not int or abs(amount) >= 1 << 63:
                         raise UsageError(f"increment {amount!r} is not an integer below 2**63")
                 case _:
-                    self._check_field(write.node, write.name)
+                    self._check_field(write.node, write.ns, write.name)
                     _checked_value(write.name, write.value)
+
+    def draft(self, writes: Sequence[Write]) -> tuple[list[Op], int]:
+        """
+        What checked writes amount to now, without citations, and how many bytes those will take.
+
+        A dot is killed once at most, so the citations of all the writes are bounded by the dots
+        that are live now and one per write.
+        """
+        cited: set[Dot] = set()
+
+        def collect(dots: Sequence[Dot]) -> tuple[WireDot, ...]:
+            cited.update(dots)
+            return ()
+
+        found = [op for op in (self.operation(write, collect) for write in writes) if op]
+        entries = {dot_entry(at) for at in cited}
+        return found, _DOT_BYTES * (len(cited) + len(writes)) + _REFERENCE_BYTES * len(entries)
 
     def birth(self, node: bytes) -> Birth | None:
         """Where *node* was born, or will be by this submit."""
-        return self._fresh.get(node) or self.store.births.get(node)
+        return self.fresh.get(node) or self.store.births.get(node)
 
     def _check_create(self, write: Create) -> None:
         self._exists(write.parent)
         _bounded("position", write.position, POSITION_BYTES_MAX)
-        if not 0 < len(write.kind.encode()) <= NAME_BYTES_MAX:
-            raise UsageError(f"kind {write.kind!r:.80} must have 1 to {NAME_BYTES_MAX} bytes")
+        check_text("kind", write.kind)
+        if not 0 <= write.schema <= INT_MAX:
+            raise UsageError(f"schema version {write.schema} is not in 0 … 2**63 - 1")
         if write.shared_key is not None:
             _bounded("key", write.shared_key, KEY_BYTES_MAX)
         depth, node = 1, write.parent
@@ -111,7 +147,7 @@ class Planner:
                 )
             node = birth.parent
         node, birth = self.identify(write)
-        self._fresh[node] = birth
+        self.fresh[node] = birth
 
     def _check_move(self, write: Move) -> None:
         node, parent = write.node, write.parent
@@ -125,13 +161,14 @@ class Planner:
         if parent == node or self.store.tree.is_ancestor(node, parent):
             raise Precondition("a Worknode cannot be moved under itself or its own descendants")
 
-    def _check_field(self, node: bytes, name: str) -> None:
+    def _check_field(self, node: bytes, ns: int, name: str) -> None:
         self._exists(node)
-        if not 0 < len(name.encode()) <= NAME_BYTES_MAX:
-            raise UsageError(f"field name {name!r:.80} must have 1 to {NAME_BYTES_MAX} bytes")
+        check_text("field name", name)
+        if not NS_PLAIN <= ns <= NS_CONFIG:
+            raise UsageError(f"field {name!r}: there is no namespace {ns}")
 
     def _exists(self, node: bytes) -> None:
-        if not (self.store.exists(node) or node in self._fresh):
+        if not (self.store.exists(node) or node in self.fresh):
             raise NotFound(f"no Worknode {node.hex()[:8]}…", hint="`mesh list` shows what there is")
 
     def identify(self, write: Create) -> tuple[bytes, Birth]:

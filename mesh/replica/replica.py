@@ -21,7 +21,7 @@ from mesh.core.errors import StorageError
 from mesh.core.events import Event
 from mesh.core.inputs import IssueGrant, Now, Submit
 from mesh.core.ports import LogReader
-from mesh.core.records import PutEvents, PutProof, PutSnapshot
+from mesh.core.records import PutEvents, PutProof, PutSnapshot, Record
 from mesh.replica import snapshot
 from mesh.replica.admission import Admission, BadEntry, Outcome
 from mesh.replica.held import Held, LaneKey
@@ -73,7 +73,13 @@ class Replica:
             raise StorageError(
                 "this home holds no mesh yet", hint="`mesh init` makes one, `mesh join` enters one"
             )
-        held = load_held(reader, mesh_id=mesh_id, wall_ms=now.wall_ms, rules=RULES_VERSION)
+        held = load_held(
+            reader,
+            mesh_id=mesh_id,
+            author=signer.public,
+            wall_ms=now.wall_ms,
+            rules=RULES_VERSION,
+        )
         pending = PendingRows()
         pending.load(reader.pending())
         for row in pending.rows.values():
@@ -157,6 +163,7 @@ class Replica:
 
     def receive(self, batch: Sequence[bytes], now: Now) -> tuple[Outcome, list[Effect], str]:
         """Entries of a peer: what became of them, effects, and the peer's offence if any."""
+        assert self.writer.group is None, "nothing is folded between a group's opening and its seal"
         offence = ""
         try:
             outcome = self.admission.receive(batch, wall_ms=now.wall_ms)
@@ -172,10 +179,6 @@ class Replica:
             outcome = self.admission.receive_proof(first, second)
         except BadEntry as error:
             return error.outcome, [], error.message
-        if outcome.forked:
-            header = first.header
-            data = encode((first.value(), second.value()))
-            outcome.records.append(PutProof(header.author, header.lane, data))
         return outcome, self._after(outcome, now), ""
 
     def _after(self, outcome: Outcome, now: Now) -> list[Effect]:
@@ -183,6 +186,7 @@ class Replica:
         if outcome.own_branch and not self.writer.blocked:
             self.writer.blocked = RESTORED
             effects.append(Log("error", "own log has another branch", ()))
+        outcome.records += self._proofs(outcome)
         if outcome.records:
             effects.append(Persist(tuple(outcome.records)))
         for r in outcome.refused:
@@ -195,6 +199,19 @@ class Replica:
             effects += self._pin_joins(now)
         return effects + self.finish()
 
+    def _proofs(self, outcome: Outcome) -> list[Record]:
+        """The fork proofs that are new and of which the log does not hold both halves."""
+        records: list[Record] = []
+        for author, lane in sorted(outcome.settled):
+            held = self.held.ledger.lane(author, lane)
+            if held is None or not any(held.witness(half) for half in held.proof):
+                continue
+            proof = self.port.fork_proof(author, lane)
+            assert proof is not None, "a lane with a proof has forked"
+            data = encode((proof[0].value(), proof[1].value()))
+            records.append(PutProof(author, lane, data))
+        return records
+
     def submit(self, request: Submit, now: Now) -> list[Effect]:
         """A local session's writes; the reply comes with the sealed group."""
         return self.writer.submit(request, now)
@@ -202,7 +219,9 @@ class Replica:
     def issue_grant(self, request: IssueGrant, now: Now) -> tuple[list[Effect], bytes]:
         """A grant of this node: effects and its id."""
         effects, grant_id = self.writer.issue_grant(request, now)
-        return effects + self.finish(), grant_id
+        outcome = Outcome()
+        self.admission.admit_newcomers(outcome, wall_ms=now.wall_ms)
+        return effects + self._after(outcome, now), grant_id
 
     def seal(self) -> list[Effect]:
         """Seal the open group, if any."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from attrs import frozen
+
 from capability.verdict import Verdict
 from crdt.codec import Value, decode, encode
 from crdt.errors import CodecError
@@ -20,6 +22,8 @@ from mesh.worknode.store import Birth, Creation, Worknode
 
 #: Raised when the meaning of a folded operation or of this layout changes.
 FOLD_VERSION: Final = 1
+#: A field's value nests 13 deep and stands 8 deep in a snapshot.
+_DEPTH_MAX: Final = 32
 #: Moves are kept once, by Worknode: (key, parent, meta).
 _MoveRow = tuple[Value, bytes, bytes]
 
@@ -32,7 +36,8 @@ def dump(held: Held, *, rules: int) -> bytes:
     waiting = tuple((node, tuple(ops)) for node, ops in sorted(held.fold.waiting.items()))
     verdicts = bytes(held.table.verdicts)
     parked = tuple(sorted(held.table.parked))
-    return encode((FOLD_VERSION, rules, verdicts, parked, births, worknodes, waiting))
+    value = (FOLD_VERSION, rules, verdicts, parked, births, worknodes, waiting)
+    return encode(value, depth_max=_DEPTH_MAX)
 
 
 def _worknode(record: Worknode) -> tuple[Value, ...]:
@@ -52,24 +57,32 @@ def _cell(cell: Cell) -> Value:
             rows = tuple((at, hlc, value) for at, (hlc, value) in dots.items())
             return (rows, tuple(sorted(dead)) if dead else ())
         case CounterCell(total, writes):
-            return (total, writes)
+            return (str(total), writes)
 
 
-def restore(held: Held, data: bytes, *, n: int, rules: int) -> bool:
+@frozen
+class Basis:
+    """The verdicts on which a snapshot rests, by local number, and what was parked."""
+
+    verdicts: bytes
+    parked: frozenset[int]
+
+
+def restore(held: Held, data: bytes, *, n: int, rules: int) -> Basis | None:
     """
     Put a snapshot that covers the log up to *n* into an empty store.
 
     Returns:
-        False, with nothing changed, if it is of another version or not readable; then everything
-        is folded from the log.
+        What it rests on, for `settle` once the tail is folded. None, with nothing changed, if it is
+        of another version or not readable; then everything is folded from the log.
     """
     try:
-        value: Any = decode(data, size_max=len(data), depth_max=32)
+        value: Any = decode(data, size_max=len(data), depth_max=_DEPTH_MAX)
         version, labelled, verdicts, parked, births, worknodes, waiting = value
     except (CodecError, TypeError, ValueError):
-        return False
+        return None
     if version != FOLD_VERSION or labelled != rules or len(verdicts) != n + 1:
-        return False
+        return None
     store = held.store
     for node, parent, key_class, key in births:
         store.births[node] = Birth(parent, key_class, key)
@@ -90,24 +103,27 @@ def restore(held: Held, data: bytes, *, n: int, rules: int) -> bool:
     store.tree.apply(moves)
     for node, ops in waiting:
         held.fold.waiting[node] = dict.fromkeys(ops)
-    _settle_differences(held, verdicts, frozenset(parked))
-    return True
+    return Basis(bytes(verdicts), frozenset(parked))
 
 
 def _read_cell(kind: int, content: Any) -> Cell:
     if kind == 3:
         return RegisterCell(*content)
     if kind == 7:
-        return CounterCell(*content)
+        return CounterCell(int(content[0]), content[1])
     rows, dead = content
     return DotCell({at: (hlc, value) for at, hlc, value in rows}, set(dead) or None)
 
 
-def _settle_differences(held: Held, verdicts: bytes, parked: frozenset[int]) -> None:
-    """Fold again what rested on verdicts or parking that are different now."""
+def settle(held: Held, basis: Basis) -> None:
+    """
+    Fold again what rested on verdicts or parking that are different now.
+
+    The tail must be folded before, since a Worknode is folded again from the whole log.
+    """
     nodes: set[bytes] = set()
-    for n in range(1, len(verdicts)):
-        was = verdicts[n] == Verdict.COUNTS and n not in parked
+    for n in range(1, len(basis.verdicts)):
+        was = basis.verdicts[n] == Verdict.COUNTS and n not in basis.parked
         if was != held.table.counts(n):
             nodes.update(touched_by(data_of(held.read(n))))
     if nodes:

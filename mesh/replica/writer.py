@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from capability import ops
 from capability.authority import Authority
-from capability.bodies import SESSION, Pin, PinRow
+from capability.bodies import Pin, PinRow
 from capability.entry import (
     KIND_DATA,
     KIND_GRANT,
@@ -33,21 +33,19 @@ from capability.verdict import Verdict
 from crdt import tree
 from crdt.codec import Value, encode
 from mesh.core.effects import Effect, Log, Persist, Reply
-from mesh.core.errors import BackPressure, Denied, Precondition, UsageError
+from mesh.core.errors import Denied, Precondition, UsageError
 from mesh.core.inputs import LOCAL, IssueGrant, Now, Submit
 from mesh.core.limits import FLUSH_INTERVAL_MS, GROUP_OPS_MAX, PENDING_ROWS_MAX
 from mesh.core.records import DeletePending, PutEntry, PutPending, Record
 from mesh.core.writes import Create, Write
 from mesh.replica.fold import Facts
-from mesh.replica.grants import grant_under, may_issue, session_grant, session_of
+from mesh.replica.grants import grant_under
 from mesh.replica.group import Group
 from mesh.replica.held import Held
-from mesh.replica.judge import judge
 from mesh.replica.pending import LocalWrite, PendingRows, Row
-from mesh.replica.plan import Planner
+from mesh.replica.plan import Planner, check_text
+from mesh.replica.standing import Standing
 
-#: Named sessions of one node; each costs one authority entry. A guess: an agent machine runs tens.
-SESSIONS_MAX: Final = 1_024
 #: Names and values of one submit: with tables and operations it stays below an entry's body.
 SUBMIT_BYTES_MAX: Final = 128 * 1024
 
@@ -73,6 +71,10 @@ class Writer:
     #: Why this node may not write, empty while it may (a restored home, see `check_heads`).
     blocked: str = ""
     fresh: list[Entry] = field(factory=list)
+    standing: Standing = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.standing = Standing(self.held, self.author)
 
     @property
     def author(self) -> bytes:
@@ -87,28 +89,28 @@ class Writer:
         Raises:
             LocalError: Nothing was changed; the class and hint say why.
         """
-        self._may_write()
+        self._may_write(LANE_DATA)
         if len(request.writes) > GROUP_OPS_MAX:
             raise UsageError(f"{len(request.writes)} writes at once, at most {GROUP_OPS_MAX}")
+        check_text("session name", request.session, least=0)
         planner = Planner(self.held.store, self.author)
         planner.check(request.writes)
-        size = sum(len(encode(_size_of(write))) for write in request.writes)
+        draft, cited = planner.draft(request.writes)
+        created, planner.created = tuple(planner.created), []
+        size = cited + sum(len(encode(_parts(write))) for write in request.writes)
         if size > SUBMIT_BYTES_MAX:
             raise UsageError(
                 f"{size} bytes in one submit, at most {SUBMIT_BYTES_MAX}",
                 hint="split it; each part is durable by itself",
             )
-        draft = [op for op in (planner.operation(w, lambda _: ()) for w in request.writes) if op]
-        created, planner.created = tuple(planner.created), []
-        self._learn(draft)
         session = session_id(request.session)
+        births = self.held.store.judging_births(planner.fresh)
+        authority = self.standing.covering(draft, session, now, births=births)
         # Everything that may refuse stands above this line: from here on something changes.
-        self.authority_for(draft, session, now)
-        effects = self._ensure_session(request.session, now)
-        effects += self._seal_overlaid(request, now)
-        authority = self.authority_for(draft, session, now)
+        authority, effects = self._open_session(authority, request.session, now)
         if request.level == LOCAL and all(isinstance(w, LocalWrite) for w in request.writes):
             return effects + self._put_rows(request, now)
+        effects += self._seal_overlaid(request, now)
         if not draft:
             return effects + self._answer(request.request, created)
         effects += self._open(authority, session, len(draft), size, now)
@@ -122,68 +124,20 @@ class Writer:
         group.replies.append((request.request, created))
         return effects
 
-    def _may_write(self) -> None:
+    def _may_write(self, lane: int) -> None:
         if self.blocked:
             raise Precondition(self.blocked, hint="run `mesh doctor`")
+        if self.standing.has_forked(lane):
+            raise Precondition(
+                "this node's own log has forked, so nothing more of it counts",
+                hint="run `mesh doctor`",
+            )
 
     def _answer(self, request: int, created: tuple[bytes, ...]) -> list[Effect]:
         if self.group is not None:
             self.group.replies.append((request, created))
             return []
         return [Reply(request, Submitted(created, self.held.clock.last))]
-
-    def _learn(self, draft: Sequence[Op]) -> None:
-        for op in draft:
-            if isinstance(op.payload, ops.Create):
-                self.held.fold.learn_birth(op.node, op.payload)
-
-    def authority_for(self, draft: Sequence[Op], session: bytes, now: Now) -> Authority:
-        """
-        The grant of this node under which all of *draft* counts.
-
-        Raises:
-            Denied: There is none; the message is the reason of the last one tried.
-        """
-        reason = "this node holds no grant that counts"
-        for authority in self._candidates(session, now):
-            found = self._first_refusal(draft, authority, session)
-            if not found:
-                return authority
-            reason = found
-        raise Denied(
-            f"this would not count anywhere: {reason}",
-            hint="ask a member who may delegate for a grant that covers it",
-        )
-
-    def _candidates(self, session: bytes, now: Now) -> list[Authority]:
-        ledger = self.held.ledger
-        root = ledger.authority(b"", self.author)
-        found = [root] if root is not None else []
-        found += [authority for _, authority in ledger.grants_to(self.author)]
-        found = [a for a in found if a.nbf_ms <= now.wall_ms < a.exp_ms]
-        own = [a for a in found if a.akind == SESSION and session_of(a) == session]
-        if session and own:
-            return own
-        return [a for a in found if a.akind != SESSION]
-
-    def _first_refusal(self, draft: Sequence[Op], authority: Authority, session: bytes) -> str:
-        seq = self._tip(LANE_DATA)[0] + 1
-        for op in draft:
-            found = judge(
-                op,
-                authority=authority,
-                author=self.author,
-                session=session,
-                seq=seq,
-                store=self.held.store,
-            )
-            if found.verdict is not Verdict.COUNTS:
-                return found.reason
-        return ""
-
-    def _tip(self, lane: int) -> tuple[int, bytes]:
-        held = self.held.ledger.lane(self.author, lane)
-        return held.tip if held is not None else (0, self.mesh_id)
 
     def _open(
         self, authority: Authority, session: bytes, writes: int, size: int, now: Now
@@ -192,7 +146,7 @@ class Writer:
         if self.group is not None and not self.group.fits(authority, session, writes, size):
             effects = self.seal()
         if self.group is None:
-            seq, prev = self._tip(LANE_DATA)
+            seq, prev = self.standing.tip(LANE_DATA)
             hlc = self.held.clock.tick(now.wall_ms)
             header = Header(
                 self.author, LANE_DATA, seq + 1, prev, hlc, KIND_DATA, authority.leaf, 0, ZERO_ID
@@ -205,6 +159,8 @@ class Writer:
 
     def _put(self, group: Group, op: Op) -> None:
         index = len(group.ops)
+        if isinstance(op.payload, ops.Create):
+            self.held.fold.learn_birth(op.node, op.payload)
         group.ops.append(op)
         moves = group.context.moves
         self.held.fold.fold_op(group.context, index, op)
@@ -227,7 +183,7 @@ class Writer:
             mesh_id=self.mesh_id,
             lane=LANE_DATA,
             seq=facts.seq,
-            prev=self._tip(LANE_DATA)[1],
+            prev=self.standing.tip(LANE_DATA)[1],
             hlc=facts.hlc,
             kind=KIND_DATA,
             leaf=facts.leaf,
@@ -239,14 +195,20 @@ class Writer:
         self.held.table.name(facts.n, entry)
         self._rename_moves(group, entry)
         self.held.note_uncommitted(facts.n, entry, touched)
-        self.held.fold.drafts.extend(group.events.drafts())
+        # It may have been hashed, or tied with another, while it had no id.
+        self.held.store.dirty.update(touched)
         self.fresh.append(entry)
         records: list[Record] = [PutEntry(facts.n, entry, touched, own=True)]
         if group.sealed_slots:
             records.append(DeletePending(tuple(group.sealed_slots)))
         effects: list[Effect] = [Persist(tuple(records))]
         verdict, reason = self.held.ledger.judge(entry.header, entry.id)
-        if verdict is not Verdict.COUNTS:
+        if verdict is Verdict.COUNTS:
+            self.held.fold.drafts.extend(group.events.drafts())
+        else:
+            # It was folded as it came; nobody else will fold it, nor will this node after a restart.
+            self.held.table.verdicts[facts.n] = verdict
+            self.held.fold.fold_again(touched)
             fields = (("entry", entry.id.hex()), ("reason", str(reason)))
             effects.append(Log("warning", "own entry will not count", fields))
         effects += [
@@ -282,8 +244,6 @@ class Writer:
 
     def _seal_overlaid(self, request: Submit, now: Now) -> list[Effect]:
         """An operation on a Worknode with waiting rows first seals these, in the same commit."""
-        if request.level == LOCAL or not len(self.pending):
-            return []
         named = {
             write.parent if isinstance(write, Create) else write.node for write in request.writes
         }
@@ -291,22 +251,31 @@ class Writer:
 
     def seal_pending(self, now: Now) -> list[Effect]:
         """Turn all rows into entries, with the stamps at which they were written."""
+        if self.blocked:
+            self.pending.due_ms = None
+            return []
         effects: list[Effect] = []
+        if self.group is not None and self.group.facts.hlc < self.pending.last_hlc():
+            # The group was opened before a row was written, and an operation has no age below 0.
+            effects += self.seal()
+        births = self.held.store.judging_births()
         for slot, row in self.pending.drain():
             session = session_id(row.session)
-            op = row.operation(0)
             try:
-                authority = self.authority_for([op], session, now)
+                authority = self.standing.covering([row.operation(0)], session, now, births=births)
             except Denied as error:
                 # It was acknowledged, so it goes into the log and the history all the same.
-                known = self._candidates(session, now) or self._any_authority()
+                known = self.standing.candidates(session, now) or self._any_authority()
                 fields = (("field", row.write.name), ("reason", error.message))
                 effects.append(Log("warning", "local write will not count", fields))
                 if not known:
+                    self.pending.keep(slot, row)
                     continue
                 authority = known[0]
-            effects += self._open(authority, session, 1, len(row.encode()), now)
+            size = len(row.encode())
+            effects += self._open(authority, session, 1, size, now)
             assert self.group is not None
+            self.group.size += size
             self._put(self.group, row.operation(self.group.facts.hlc - row.hlc))
             self.group.sealed_slots.append(slot)
         return effects
@@ -323,11 +292,16 @@ class Writer:
         Raises:
             Denied: No grant of this node may delegate this much.
         """
-        self._may_write()
-        for authority in self._candidates(b"", now):
+        self._may_write(LANE_AUTHORITY)
+        for authority in self.standing.candidates(b"", now):
             grant = grant_under(authority, request, self.held.store)
-            if grant is not None:
-                return self._issue(KIND_GRANT, grant.encode(), authority.leaf, now)
+            if grant is None or not self.standing.may_pass_on(authority, grant, now):
+                continue
+            try:
+                body = grant.encode()
+            except CapabilityError as error:
+                raise UsageError(str(error)) from error
+            return self._issue(KIND_GRANT, body, authority.leaf, now)
         raise Denied(
             "this node may not delegate these permissions there",
             hint="ask a member whose grant covers it to invite",
@@ -335,46 +309,36 @@ class Writer:
 
     def _issue(self, kind: int, body: bytes, leaf: bytes, now: Now) -> tuple[list[Effect], bytes]:
         effects = self.seal()
-        seq, prev = self._tip(LANE_AUTHORITY)
-        try:
-            entry = make_entry(
-                self.signer,
-                mesh_id=self.mesh_id,
-                lane=LANE_AUTHORITY,
-                seq=seq + 1,
-                prev=prev,
-                hlc=self.held.clock.tick(now.wall_ms),
-                kind=kind,
-                leaf=leaf,
-                body=body,
-            )
-        except CapabilityError as error:
-            raise UsageError(str(error)) from error
+        seq, prev = self.standing.tip(LANE_AUTHORITY)
+        entry = make_entry(
+            self.signer,
+            mesh_id=self.mesh_id,
+            lane=LANE_AUTHORITY,
+            seq=seq + 1,
+            prev=prev,
+            hlc=self.held.clock.tick(now.wall_ms),
+            kind=kind,
+            leaf=leaf,
+            body=body,
+        )
         n, touched, _ = self.held.hold(entry, wall_ms=now.wall_ms)
         self.fresh.append(entry)
         effects.append(Persist((PutEntry(n, entry, touched, own=True),)))
         return effects, entry.id
 
-    def _ensure_session(self, name: str, now: Now) -> list[Effect]:
-        """A named session acts under a grant of its own, made at its first write."""
-        session = session_id(name)
-        if not session:
-            return []
-        grants = self.held.ledger.grants_to(self.author)
-        sessions = [a for _, a in grants if a.akind == SESSION]
-        if any(session_of(a) == session for a in sessions):
-            return []
-        if len(sessions) >= SESSIONS_MAX:
-            raise BackPressure(f"this node has {SESSIONS_MAX} named sessions already")
-        for authority in self._candidates(b"", now):
-            if may_issue(authority, 0):
-                grant = session_grant(authority, self.author, session, name)
-                return self._issue(KIND_GRANT, grant.encode(), authority.leaf, now)[0]
-        return []
+    def _open_session(
+        self, under: Authority, name: str, now: Now
+    ) -> tuple[Authority, list[Effect]]:
+        """Let a named session act by *under*: the authority it uses, and what making it took."""
+        grant = self.standing.wanted_grant(under, session_id(name), name, now)
+        if grant is None:
+            return under, []
+        effects, grant_id = self._issue(KIND_GRANT, grant.encode(), under.leaf, now)
+        return self.held.ledger.authority(grant_id, self.author) or under, effects
 
     def pin(self, rows: Sequence[PinRow], leaf: bytes, now: Now) -> list[Effect]:
         """State which branch of these logs this node has seen."""
-        if self.blocked:
+        if self.blocked or self.standing.has_forked(LANE_AUTHORITY):
             return []
         pin = Pin(tuple(sorted(rows, key=lambda row: row.author)), 0)
         return self._issue(KIND_PIN, pin.encode(), leaf, now)[0]
@@ -386,6 +350,6 @@ def _named(item: tree.Move, entry_id: bytes) -> tree.Move:
     return tree.Move((hlc, author, seq, entry_id, index), item.child, item.parent, item.meta)
 
 
-def _size_of(write: Write) -> tuple[Value, ...]:
-    """What of a write counts towards the size of its group."""
-    return (getattr(write, "name", ""), getattr(write, "value", None))
+def _parts(write: Write) -> tuple[Value, ...]:
+    """What of a write counts towards the size of its group: all of it."""
+    return tuple(getattr(write, name) for name in type(write).__match_args__)

@@ -15,11 +15,13 @@ from __future__ import annotations
 from attrs import define, field
 
 from capability.ids import DOMAIN_STATE, digest
-from crdt.codec import Value, encode
+from crdt.codec import INT_MAX, Value, encode
 from mesh.worknode.cells import CounterCell, DotCell, RegisterCell
 from mesh.worknode.store import Store, Worknode
 
 _MODULUS = 1 << 256
+#: A field's value nests 13 deep and stands 5 deep in a leaf.
+_DEPTH_MAX = 24
 
 
 def _cells(store: Store, record: Worknode) -> Value:
@@ -39,7 +41,8 @@ def _cells(store: Store, record: Worknode) -> Value:
                     else [(store.dot_id(at), hlc, value) for at, (hlc, value) in dots.items()]
                 )
             case CounterCell(total, writes):
-                content = (total, writes)
+                # A sum may leave the range of the codec's integers: then it is text.
+                content = (total if abs(total) <= INT_MAX else str(total), writes)
         rows.append((*key, content))
     return tuple(rows)
 
@@ -60,7 +63,7 @@ def leaf(store: Store, node: bytes) -> bytes | None:
     place: Value = None if moved is None else (store.tree.parent(node), moved)
     if not creates and not cells and place is None:
         return None
-    return digest(DOMAIN_STATE, encode((node, creates, place, cells)))
+    return digest(DOMAIN_STATE, encode((node, creates, place, cells), depth_max=_DEPTH_MAX))
 
 
 @define

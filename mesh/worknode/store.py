@@ -11,7 +11,7 @@ Source: Almeida, Shoker, Baquero, "Delta state replicated data types", JPDC 2018
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define, field, frozen
 
@@ -39,6 +39,47 @@ class Birth:
     parent: bytes
     key_class: int
     key: bytes
+
+
+@define
+class Births:
+    """
+    Where each Worknode was born: facts, since ids commit to them, and never taken back.
+
+    *ahead* are births that will stand only if what is planned is done.
+    """
+
+    root: bytes
+    of: Mapping[bytes, Birth]
+    ahead: Mapping[bytes, Birth] = field(factory=dict)
+
+    def get(self, node: bytes) -> Birth | None:
+        return self.of.get(node) or self.ahead.get(node)
+
+    def knows(self, node: bytes) -> bool:
+        return node in self.of or node in self.ahead
+
+    def missing_ancestor(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
+        """
+        Walk the birth path up from *node* to one of *stop* or the root.
+
+        Returns:
+            (reached one of *stop*, None), or (False, the Worknode whose birth is not known, None
+            when the walk ended at the root). Cost: O(depth).
+        """
+        while node not in stop:
+            if node == self.root:
+                return False, None
+            birth = self.get(node)
+            if birth is None:
+                return False, node
+            node = birth.parent
+        return True, None
+
+    def owned_by(self, node: bytes, author: bytes) -> bool:
+        """Whether the birth key of *node* names *author*."""
+        birth = self.get(node)
+        return birth is not None and names_author(birth.key_class, birth.key, author)
 
 
 @frozen
@@ -87,27 +128,9 @@ class Store:
             self.touch(moved)
         return True
 
-    def missing_ancestor(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
-        """
-        Walk the birth path up from *node* to one of *stop* or the root.
-
-        Returns:
-            (reached one of *stop*, None), or (False, the Worknode whose birth is not known, None
-            when the walk ended at the root). Cost: O(depth).
-        """
-        while node not in stop:
-            if node == self.root:
-                return False, None
-            birth = self.births.get(node)
-            if birth is None:
-                return False, node
-            node = birth.parent
-        return True, None
-
-    def owned_by(self, node: bytes, author: bytes) -> bool:
-        """Whether the birth key of *node* names *author*."""
-        birth = self.births.get(node)
-        return birth is not None and names_author(birth.key_class, birth.key, author)
+    def judging_births(self, ahead: Mapping[bytes, Birth] | None = None) -> Births:
+        """The births to judge by; *ahead* are those of creates that are only planned."""
+        return Births(self.root, self.births, ahead or {})
 
     # -- joins ----------------------------------------------------------------------------------
 

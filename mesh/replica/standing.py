@@ -1,0 +1,128 @@
+"""
+Under which grant a local write counts, and the grants of this node's own sessions.
+
+A named session acts under a grant of its own, made when it first writes under some grant of the
+node: the same rights, but for passing them on. Where none can be made the node's grant serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define
+
+from capability.authority import Authority, widens
+from capability.bodies import SESSION, Grant
+from capability.entry import KIND_GRANT, LANE_AUTHORITY, LANE_DATA, Header
+from capability.ids import ZERO_ID
+from capability.ops import Op
+from capability.verdict import Verdict
+from crdt.hlc import COUNTER_BITS, milliseconds
+from mesh.core.errors import BackPressure, Denied
+from mesh.core.inputs import Now
+from mesh.replica.grants import may_issue, session_grant, session_of
+from mesh.replica.held import Held
+from mesh.replica.judge import judge
+from mesh.worknode.store import Births
+
+#: Named sessions of one node; each costs one authority entry. A guess: an agent machine runs tens.
+SESSIONS_MAX: Final = 1_024
+
+
+@define
+class Standing:
+    """What this node may do, looked at anew for every write."""
+
+    held: Held
+    author: bytes
+
+    def tip(self, lane: int) -> tuple[int, bytes]:
+        """The last (seq, id) of an own lane."""
+        held = self.held.ledger.lane(self.author, lane)
+        return held.tip if held is not None else (0, self.held.ledger.mesh_id)
+
+    def has_forked(self, lane: int) -> bool:
+        """Whether an own lane has forked, so that nothing more of it can count."""
+        held = self.held.ledger.lane(self.author, lane)
+        return held is not None and held.fork_seq is not None
+
+    def stamp_ms(self, now: Now) -> int:
+        """The milliseconds of the stamp that an entry would have now."""
+        return milliseconds(max(self.held.clock.last + 1, now.wall_ms << COUNTER_BITS))
+
+    def candidates(self, session: bytes, now: Now) -> list[Authority]:
+        """Grants that are in time: the session's own first, then those of the node."""
+        ledger = self.held.ledger
+        root = ledger.authority(b"", self.author)
+        found = [root] if root is not None else []
+        found += [authority for _, authority in ledger.grants_to(self.author)]
+        stamp_ms = self.stamp_ms(now)
+        found = [a for a in found if a.nbf_ms <= stamp_ms < a.exp_ms]
+        own = [a for a in found if session and a.akind == SESSION and session_of(a) == session]
+        return own + [a for a in found if a.akind != SESSION]
+
+    def covering(
+        self, draft: Sequence[Op], session: bytes, now: Now, *, births: Births
+    ) -> Authority:
+        """
+        The grant of this node under which all of *draft* counts.
+
+        Raises:
+            Denied: There is none; the message is the reason of the last one tried.
+        """
+        reason = "this node holds no grant that counts"
+        for authority in self.candidates(session, now):
+            found = self._first_refusal(draft, authority, session, births)
+            if not found:
+                return authority
+            reason = found
+        raise Denied(
+            f"this would not count anywhere: {reason}",
+            hint="ask a member who may delegate for a grant that covers it",
+        )
+
+    def _first_refusal(
+        self, draft: Sequence[Op], authority: Authority, session: bytes, births: Births
+    ) -> str:
+        seq = self.tip(LANE_DATA)[0] + 1
+        for op in draft:
+            found = judge(
+                op,
+                authority=authority,
+                author=self.author,
+                session=session,
+                seq=seq,
+                births=births,
+            )
+            if found.verdict is not Verdict.COUNTS:
+                return found.reason
+        return ""
+
+    def wanted_grant(self, under: Authority, session: bytes, name: str, now: Now) -> Grant | None:
+        """
+        The session grant to be issued before a session may act by *under*; None if none is.
+
+        Raises:
+            BackPressure: `SESSIONS_MAX` are in use.
+        """
+        if not session or under.akind == SESSION or not may_issue(under, 0):
+            return None
+        if self.has_forked(LANE_AUTHORITY):
+            return None
+        grant = session_grant(under, self.author, session, name)
+        if not self.may_pass_on(under, grant, now):
+            return None
+        grants = self.held.ledger.grants_to(self.author)
+        if sum(a.akind == SESSION for _, a in grants) >= SESSIONS_MAX:
+            raise BackPressure(f"this node has {SESSIONS_MAX} named sessions already")
+        return grant
+
+    def may_pass_on(self, under: Authority, grant: Grant, now: Now) -> bool:
+        """Whether the next authority entry may carry this grant, by every link's caveats."""
+        seq, prev = self.tip(LANE_AUTHORITY)
+        hlc = self.stamp_ms(now) << COUNTER_BITS
+        header = Header(
+            self.author, LANE_AUTHORITY, seq + 1, prev, hlc, KIND_GRANT, under.leaf, 0, ZERO_ID
+        )
+        return widens(under, grant, header) is None
