@@ -16,8 +16,8 @@ from typing import Final
 from attrs import define, field, frozen
 
 from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry
-from capability.keys import SeedSigner, Signer
-from crdt.codec import decode, encode
+from capability.keys import Signer
+from crdt.codec import encode
 from mesh import greeting
 from mesh.core.effects import Connect, Disconnect, Effect, Log, Persist, Reply, Send
 from mesh.core.errors import LocalError, ProtocolViolation
@@ -32,6 +32,7 @@ from mesh.core.inputs import (
     Measured,
     Now,
     OutboxDrained,
+    OutboxFull,
     Received,
     Seal,
     Submit,
@@ -44,7 +45,7 @@ from mesh.core.records import PutMeta
 from mesh.gossip.broadcast import Broadcast
 from mesh.gossip.limits import HELLO_BYTES_MAX
 from mesh.gossip.membership import Membership
-from mesh.gossip.messages import Entries, Goodbye, GoodbyeCode, Hello, Message, Push
+from mesh.gossip.messages import Entries, Goodbye, GoodbyeCode, Hello, Message, Push, Rows
 from mesh.gossip.reconcile import ForkFound, Reconcile
 from mesh.greeting import Refused
 from mesh.replica.admission import Outcome
@@ -54,7 +55,6 @@ from mesh.wire import Unknown, decode_message, encode_message
 
 #: Goodbyes of peers that `status` still shows.
 _FAREWELLS_MAX: Final = 16
-_CHAIN_BYTES_MAX: Final = 64 * 1024
 
 
 @frozen
@@ -110,7 +110,7 @@ class Engine:
 
     def start(self, now: Now) -> list[Effect]:
         """What is to be done first, once after `load`."""
-        effects = self._take_in(self._join_chain()[1:], now, None)[1]
+        effects = self._take_in(greeting.chain_of(self.replica, self.reader)[1:], now, None)[1]
         return effects + self.membership.handle(Tick(), now) + self._push()
 
     # -- the step -------------------------------------------------------------------------------
@@ -134,9 +134,8 @@ class Engine:
                 return self._received(link, data, now)
             case Measured(link, rtt_ms):
                 return self._measured(link, rtt_ms, now)
-            case OutboxDrained(link):
-                self.broadcast.drained(link)
-                return self.reconcile.drained(link, now)
+            case OutboxFull() | OutboxDrained():
+                return self._outbox(item, now)
             case DialFailed() | Found():
                 return self.membership.handle(item, now)
             case Tick():
@@ -205,13 +204,16 @@ class Engine:
         self.links[item.link] = state
         self.broadcast.opened(item.link)
         effects = self.membership.handle(item, now)
+        for effect in effects:
+            if isinstance(effect, Disconnect):
+                self._forget(effect.link)
         if not self.membership.holds(item.link):
             return effects
         hello = greeting.say(
             self.replica,
             peer=item.peer,
-            chain=self._join_chain(),
-            join=self._join_signer(),
+            chain=greeting.chain_of(self.replica, self.reader),
+            join=greeting.join_signer(self.reader),
             handshake_hash=item.handshake_hash,
             name=self.config.name,
             region=self.config.region,
@@ -221,25 +223,21 @@ class Engine:
         )
         return [*effects, Send(item.link, encode_message(hello))]
 
-    def _join_chain(self) -> tuple[bytes, ...]:
-        """The chain to this node's own key: from the ledger once it is held, else the ticket's."""
-        return self.replica.own_chain() or self._ticket_chain()
+    def _outbox(self, item: OutboxFull | OutboxDrained, now: Now) -> list[Effect]:
+        if isinstance(item, OutboxFull):
+            self.broadcast.blocked(item.link)
+            self.reconcile.blocked(item.link)
+            return []
+        self.broadcast.drained(item.link)
+        return self.reconcile.drained(item.link, now)
 
-    def _ticket_chain(self) -> tuple[bytes, ...]:
-        data = self.reader.meta("join_chain")
-        if data is None:
-            return ()
-        chain = decode(data, size_max=_CHAIN_BYTES_MAX)
-        assert isinstance(chain, tuple)
-        return tuple(item for item in chain if isinstance(item, bytes))
-
-    def _join_signer(self) -> SeedSigner | None:
-        seed = self.reader.meta("join_seed")
-        return None if seed is None else SeedSigner(seed)
+    def _forget(self, link: int) -> None:
+        """A link that is on its way out: nothing that still comes on it is looked at."""
+        self.links.pop(link, None)
+        self.broadcast.closed(link)
 
     def _closed(self, item: LinkClosed, now: Now) -> list[Effect]:
-        self.links.pop(item.link, None)
-        self.broadcast.closed(item.link)
+        self._forget(item.link)
         return self.membership.handle(item, now) + self.reconcile.link_closed(item.link, now)
 
     def _measured(self, link: int, rtt_ms: float, now: Now) -> list[Effect]:
@@ -250,8 +248,7 @@ class Engine:
         return []
 
     def _refuse(self, link: int, code: GoodbyeCode, text: str) -> list[Effect]:
-        # What still comes on it is not looked at; membership hears of its end by `LinkClosed`.
-        self.links.pop(link, None)
+        self._forget(link)
         fields = (("link", link), ("code", int(code)), ("reason", text))
         return [
             Send(link, encode_message(Goodbye(code, text[:200]))),
@@ -282,7 +279,7 @@ class Engine:
         return self._message(link, message, now)
 
     def _goodbye(self, link: int, state: LinkState, message: Goodbye) -> list[Effect]:
-        self.links.pop(link, None)
+        self._forget(link)
         self.farewells.append((state.peer, message.code, message.text))
         del self.farewells[:-_FAREWELLS_MAX]
         fields = (("peer", state.peer.hex()), ("code", message.code), ("reason", message.text))
@@ -333,17 +330,22 @@ class Engine:
             effects += self.reconcile.entries_done(
                 link, message, _places(outcome), sorted(outcome.mismatches), now
             )
-        for fork in result.forks:
-            effects += self._fork(link, fork, now)
+        elif isinstance(message, Rows):
+            self.broadcast.heard(link, [(r.author, r.lane, r.seq) for r in message.rows])
+        if result.forks:
+            effects += self._forks(link, result.forks, now)
         return effects
 
-    def _fork(self, link: int, fork: ForkFound, now: Now) -> list[Effect]:
-        outcome, effects, offence = self.replica.receive_proof(fork.first, fork.second, now)
-        if offence:
-            return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
-        for author, lane in outcome.forked:
-            effects += self.reconcile.proof_held(author, lane)
-        return effects
+    def _forks(self, link: int, forks: Sequence[ForkFound], now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        forked: list[tuple[bytes, int]] = []
+        for fork in forks:
+            outcome, more, offence = self.replica.receive_proof(fork.first, fork.second, now)
+            effects += more
+            forked += outcome.forked
+            if offence:
+                effects += self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
+        return effects + self.reconcile.forks_done(link, forked, now)
 
     def _take_in(
         self, batch: Sequence[bytes], now: Now, link: int | None

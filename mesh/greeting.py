@@ -37,13 +37,17 @@ from capability.keys import SeedSigner
 from capability.permissions import READ
 from capability.ticket import join_proof, verify_join_proof
 from capability.verdict import Reason, Verdict
+from crdt.codec import decode
 from mesh.core.inputs import Address, Now
+from mesh.core.ports import LogReader
 from mesh.gossip.messages import EXT_NAME, GoodbyeCode, Hello, Join
 from mesh.replica.replica import RULES_VERSION, Replica
 
 PROTO_MIN: Final = 1
 PROTO_MAX: Final = 1
 FEATURES: Final = 0
+#: The ticket's chain as this node has kept it; a chain is at most nine entries.
+_CHAIN_BYTES_MAX: Final = 64 * 1024
 
 
 class Refused(Exception):
@@ -111,6 +115,25 @@ def say(
         join=Join(chain, signature),
         ext=((EXT_NAME, name),),
     )
+
+
+def chain_of(replica: Replica, reader: LogReader) -> tuple[bytes, ...]:
+    """The chain to this node's own key: from the ledger once it is held, else the ticket's."""
+    held = replica.own_chain()
+    if held:
+        return held
+    data = reader.meta("join_chain")
+    if data is None:
+        return ()
+    chain = decode(data, size_max=_CHAIN_BYTES_MAX)
+    assert isinstance(chain, tuple), "this node's own join chain is an array"
+    return tuple(item for item in chain if isinstance(item, bytes))
+
+
+def join_signer(reader: LogReader) -> SeedSigner | None:
+    """The join key by which this node was admitted, None for a founder."""
+    seed = reader.meta("join_seed")
+    return None if seed is None else SeedSigner(seed)
 
 
 def check(hello: Hello, *, replica: Replica, caller: Caller, now: Now) -> tuple[bytes, ...]:

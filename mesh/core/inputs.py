@@ -56,6 +56,13 @@ class Measured:
 
 
 @frozen
+class OutboxFull:
+    """A message for the link was dropped, because its send buffer is full."""
+
+    link: int
+
+
+@frozen
 class OutboxDrained:
     """The link's send buffer fell below half of its bound: repair may go on."""
 
@@ -128,6 +135,7 @@ Input = (
     | LinkClosed
     | Received
     | Measured
+    | OutboxFull
     | OutboxDrained
     | DialFailed
     | Found
