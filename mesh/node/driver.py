@@ -14,6 +14,7 @@ is on disk, and the next attempt waits longer and longer.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from copy import copy
 from functools import partial
@@ -25,7 +26,7 @@ from attrs import define, field
 from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
 from mesh.core.errors import MeshError, StorageError, Unknown
 from mesh.core.events import Event
-from mesh.core.inputs import Address, Input, Now, Tick
+from mesh.core.inputs import Address, Found, Input, Now, Tick
 from mesh.core.limits import BATCH_INPUTS_MAX
 from mesh.core.records import Record
 from mesh.node import step
@@ -41,6 +42,8 @@ BATCH_MS_MAX: Final = 50
 #: Wait before the engine is built again after a second failure in a row; doubles up to the other.
 RECOVER_S_MIN: Final = 0.5
 RECOVER_S_MAX: Final = 15.0
+#: Addresses found, which a new engine is told again.
+HINTS_MAX: Final = 256
 #: A deadline that does not move after its `Tick` is tried again no sooner than this.
 TICK_MS_MIN: Final = 5
 
@@ -109,6 +112,7 @@ class Driver(Generic[E]):
     failure: MeshError | None = None
     inbox: Inbox = field(factory=Inbox)
     requests: Requests = field(factory=Requests)
+    _hints: OrderedDict[Address, Found] = field(factory=OrderedDict)
     _first_link: int = 0
     _failures: int = 0
     _ticked_ms: int = 0
@@ -179,6 +183,8 @@ class Driver(Generic[E]):
             if self._is_stale(item) or not self.requests.taken(item):
                 continue
             taken.append(item)
+            if isinstance(item, Found):
+                self._remember(item)
             effects += self._handle(item)
             if self._clock().mono_ms - started_ms >= BATCH_MS_MAX:
                 break
@@ -186,6 +192,13 @@ class Driver(Generic[E]):
             effects = self._flush(effects)
         reach("after_engine")
         return effects
+
+    def _remember(self, found: Found) -> None:
+        # The user's and the network's hints are not on disk, and nobody gives them twice.
+        self._hints.pop(found.address, None)
+        self._hints[found.address] = found
+        if len(self._hints) > HINTS_MAX:
+            self._hints.popitem(last=False)
 
     def _is_stale(self, item: Input) -> bool:
         # Links from before the engine was rebuilt mean nothing to the new one.
@@ -289,6 +302,7 @@ class Driver(Generic[E]):
         self._ticked_ms = 0
         self.failure = None
         self._links.is_paused = False
+        self.inbox.put_back(tuple(self._hints.values()))
         self._log(Log("info", "driver.rebuilt", (("after_failures", self._failures),)))
         await self._attempt(None)
 

@@ -8,6 +8,7 @@ gigabyte. Whoever puts into a full inbox waits its turn: the back-pressure on li
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -51,6 +52,12 @@ class Inbox:
             await self._room.park()
         self._items.append(item)
         self._bytes += _size(item)
+        self._arrived.set()
+
+    def put_back(self, items: Sequence[Input]) -> None:
+        """Add *items* before all others, whatever the bound; the caller bounds their number."""
+        self._items.extendleft(reversed(items))
+        self._bytes += sum(map(_size, items))
         self._arrived.set()
 
     async def wait(self, until_s: float) -> None:

@@ -10,6 +10,7 @@ import trio.testing
 
 from mesh.core.errors import Denied, MeshError, StorageError, Unknown
 from mesh.core.inputs import Found, LinkClosed, Received, Seal, Submit, SyncNow
+from mesh.node.driver import HINTS_MAX
 from tests.mesh.node.helpers import DISK_FULL, bench, running
 
 
@@ -132,6 +133,22 @@ async def test_inputs_of_old_links_do_not_reach_the_new_engine(autojump_clock: o
             await made.driver.inbox.put(item)
         await trio.sleep(1)
         assert made.driver.engine.handled == [Received(5, b"new")]
+
+
+async def test_a_new_engine_is_told_again_where_others_were_found(autojump_clock: object) -> None:
+    async with running() as made:
+        hints = [Found(("h", port), "user") for port in range(1, 400)]
+        for hint in (*hints, hints[200]):
+            await made.driver.inbox.put(hint)
+        await trio.sleep(1)
+        made.store.broken = DISK_FULL
+        with pytest.raises(StorageError):
+            await made.submit()
+        made.store.broken = None
+        await trio.sleep(1)
+        told = made.driver.engine.handled
+        assert len(told) == HINTS_MAX
+        assert told[-2:] == [hints[-1], hints[200]]
 
 
 async def test_a_mistake_in_the_engine_is_an_error_and_a_fresh_engine(
