@@ -192,7 +192,7 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], click
     """A command with the global options; its function gets the `App` first."""
 
     def wrap(function: Callable[..., None]) -> click.Command:
-        made: click.Command = click.command(name, **settings)(global_options(pass_app(function)))
-        return made
+        make: Callable[..., click.Command] = click.command(name, **settings)
+        return make(global_options(pass_app(function)))
 
     return wrap

@@ -8,9 +8,9 @@ from typing import Final
 MEANINGS: Final[Mapping[int, str]] = {
     0: "done; an empty result is done, too",
     1: "error: something failed that none of the others names",
-    2: "usage: the command or an argument is not understood",
+    2: "usage: the command or an argument is not understood, or a name means several things",
     3: "not found: no Worknode, peer or mesh answers to that name",
-    4: "conflict: it exists already, somebody else was first, or a prefix is ambiguous",
+    4: "conflict: it exists already, it is in use, or somebody else was first",
     5: "precondition: the state of the node, the Worknode or the ticket does not allow it now",
     6: "denied: no capability of this node covers it",
     7: "unavailable or timed out; trying again is right",

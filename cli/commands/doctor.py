@@ -1,0 +1,126 @@
+"""`mesh doctor`: what is wrong with this node, each with its remedy."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from cli.app import App, command
+from mesh.core.errors import MeshError
+from mesh.core.limits import SKEW_MS_MAX
+from mesh.storage.errors import HomeInUse
+from mesh.storage.home import Home
+
+#: A finding: its name, whether all is well, what was seen, what to do.
+Finding = tuple[str, bool, str, str]
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@command("doctor")
+@click.pass_context
+def doctor(context: click.Context, app: App) -> None:
+    """Look for what is wrong, and say the remedy. Exit 1 if there is something."""
+    home = app.home.open(app.home.path)
+    findings = [*_home(home), *_database(home), *_node(app, home)]
+    data = [
+        {"check": name, "ok": ok, "found": found, "remedy": remedy if not ok else None}
+        for name, ok, found, remedy in findings
+    ]
+    lines = []
+    for name, ok, found, remedy in findings:
+        lines.append(f"{'ok ' if ok else 'BAD'}  {name:<9} {found}")
+        if not ok:
+            lines.append(f"     {'':<9} → {remedy}")
+    app.done(data, "\n".join(lines))
+    if not all(ok for _, ok, _, _ in findings):
+        context.exit(1)
+
+
+def _home(home: Home) -> Iterator[Finding]:
+    yield "home", True, str(home.path), ""
+    places: list[tuple[str, Path]] = [("key", home.key_path), ("database", home.database_path)]
+    for name, path in places:
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError as error:
+            remedy = "restore the home from a back-up, or join again in another --home"
+            yield name, False, f"{path}: {error.strerror}", remedy
+            continue
+        is_private = not mode & _OTHERS
+        yield name, is_private, f"{path.name} has mode {mode:o}", f"chmod 600 {path}"
+    socket = home.find_socket()
+    if socket is not None:
+        mode = stat.S_IMODE(socket.stat().st_mode)
+        yield "socket", not mode & _OTHERS, f"{socket} has mode {mode:o}", "mesh down, then mesh up"
+
+
+def _database(home: Home) -> Iterator[Finding]:
+    remedy = "keep a copy of the home, then join anew: every member holds all that had spread"
+    try:
+        connection = sqlite3.connect(f"file:{home.database_path}?mode=ro", uri=True, timeout=5.0)
+        try:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        found = str(error)
+    yield "integrity", found == "ok", f"database: {found}", remedy
+
+
+def _node(app: App, home: Home) -> Iterator[Finding]:
+    try:
+        status = app.call("status")
+    except MeshError as error:
+        yield "node", False, error.message, error.hint or f"see {home.log_path}"
+        return
+    is_running = status["running"]
+    if is_running:
+        yield "node", True, f"running, listens at {', '.join(status['listen']) or 'nothing'}", ""
+    else:
+        yield "node", False, _why_not_running(home), "mesh up"
+    blocked = status.get("blocked") or ""
+    remedy = "stop the other copy of this home, or join anew in another --home"
+    yield "log", not blocked, blocked or "own log agrees with what peers hold", remedy
+    writing = status.get("writing", "ok")
+    yield "disk", writing == "ok", f"writing: {writing}", "free space, or repair the disk"
+    if status["parked"]:
+        found = f"{status['parked']} entries are stamped in the future"
+        yield "parked", False, found, "look at the clocks of this machine and of their authors"
+    if status.get("forked"):
+        found = f"{len(status['forked'])} logs are forked: their owners run copies of a home"
+        yield "forks", False, found, "stop the copies; what these logs hold does not count"
+    if is_running:
+        yield from _network(status)
+
+
+def _why_not_running(home: Home) -> str:
+    try:
+        home.lock().release()
+    except HomeInUse as error:
+        return error.message
+    return "the node is not running"
+
+
+def _network(status: dict[str, Any]) -> Iterator[Finding]:
+    skew = status["clock"]["skew_ms"]
+    if skew is not None:
+        found = f"{skew:+d} ms against the median of the peers"
+        remedy = f"set the clock ({'chronyc tracking' if sys.platform == 'linux' else 'sntp'})"
+        yield "clock", abs(skew) <= SKEW_MS_MAX, found, remedy
+    away = [peer for peer in status["peers"] if peer["state"] != "connected"]
+    for peer in away:
+        name = peer["name"] or peer["node_id"][:8]
+        found = f"{name} at {peer['address'] or '(no address)'}: {peer.get('last_error') or 'away'}"
+        remedy = "see that it runs and that no firewall stands between; another way: mesh up --peer"
+        yield "peer", False, found, remedy
+    if status["peers"] and not away:
+        yield "peers", True, f"{len(status['peers'])} connected", ""
+    for dial in status.get("dials") or ():
+        if dial["last_error"]:
+            yield "address", False, f"{dial['address']}: {dial['last_error']}", "see `mesh peers`"
