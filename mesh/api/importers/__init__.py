@@ -1,0 +1,1 @@
+"""Imports from other trackers: pure plans of writes against what the mesh holds."""
