@@ -128,7 +128,8 @@ class Views:
             return total(self.replica, node, ns, name)
         if type_code == LOG:
             return self._log(log(self.replica, node, ns, name))
-        return [to_json(value) for value in members(self.replica, node, ns, name, type_code)]
+        shown = (to_json(v) for v in members(self.replica, node, ns, name, type_code))
+        return sorted(shown, key=str)
 
     def _log(self, items: list[tuple[int, bytes, Value]]) -> list[Json]:
         """Records say who appended them and when, unless they say so themselves."""
