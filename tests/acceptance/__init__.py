@@ -1,0 +1,1 @@
+"""Real processes of the `mesh` command, in real networks."""
