@@ -26,7 +26,16 @@ from attrs import define, field
 from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
 from mesh.core.errors import MeshError, StorageError, Unknown
 from mesh.core.events import Event
-from mesh.core.inputs import Address, Found, Input, Now, Tick
+from mesh.core.inputs import (
+    Address,
+    Found,
+    Input,
+    LinkClosed,
+    Now,
+    OutboxDrained,
+    OutboxFull,
+    Tick,
+)
 from mesh.core.limits import BATCH_INPUTS_MAX
 from mesh.core.records import Record
 from mesh.node import step
@@ -116,6 +125,8 @@ class Driver(Generic[E]):
     _first_link: int = 0
     _failures: int = 0
     _ticked_ms: int = 0
+    #: Links of which the engine has been told that they are full; at most the open ones.
+    _full: set[int] = field(factory=set)
 
     async def request(
         self, make: Callable[[int], Input], *, timeout_s: float = REQUEST_S_MAX
@@ -182,6 +193,8 @@ class Driver(Generic[E]):
         while len(taken) < BATCH_INPUTS_MAX and (item := self.inbox.pop()) is not None:
             if self._is_stale(item) or not self.requests.taken(item):
                 continue
+            if isinstance(item, OutboxDrained | LinkClosed):
+                self._full.discard(item.link)
             taken.append(item)
             if isinstance(item, Found):
                 self._remember(item)
@@ -260,7 +273,8 @@ class Driver(Generic[E]):
                 pass
             case Send(link, data):
                 reach("before_send")
-                self._links.send(link, data)
+                if not self._links.send(link, data):
+                    self._say_full(link)
                 reach("after_send")
             case Connect(address, node):
                 self._links.connect(address, node)
@@ -278,6 +292,12 @@ class Driver(Generic[E]):
                 self._log(effect)
             case _:
                 assert_never(effect)
+
+    def _say_full(self, link: int) -> None:
+        # Once until it has drained; a link that is gone says so by itself.
+        if link not in self._full:
+            self._full.add(link)
+            self.inbox.push(OutboxFull(link))
 
     def _fail(self, taken: list[Input], error: MeshError) -> None:
         self._failures += 1

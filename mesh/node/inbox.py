@@ -60,6 +60,12 @@ class Inbox:
         self._bytes += sum(map(_size, items))
         self._arrived.set()
 
+    def push(self, item: Input) -> None:
+        """Add *item* without waiting, above the bound: for what its sender says once per link."""
+        self._items.append(item)
+        self._bytes += _size(item)
+        self._arrived.set()
+
     async def wait(self, until_s: float) -> None:
         """Return when something is there, or at *until_s* on trio's clock (may be infinite)."""
         if self._items:

@@ -133,13 +133,14 @@ class FakeLinks:
     is_paused: bool = False
     next_number: int = 1
     done: list[tuple[object, ...]] = field(factory=list)
+    is_full: bool = False
 
     def connect(self, address: Address, node: bytes | None) -> None:
         self.done.append(("connect", address, node))
 
     def send(self, number: int, data: bytes) -> bool:
         self.done.append(("send", number, data))
-        return True
+        return not self.is_full
 
     def disconnect(self, number: int, reason: str) -> None:
         self.done.append(("disconnect", number, reason))

@@ -9,7 +9,16 @@ import trio
 import trio.testing
 
 from mesh.core.errors import Denied, MeshError, StorageError, Unknown
-from mesh.core.inputs import Found, LinkClosed, Received, Seal, Submit, SyncNow
+from mesh.core.inputs import (
+    Found,
+    LinkClosed,
+    OutboxDrained,
+    OutboxFull,
+    Received,
+    Seal,
+    Submit,
+    SyncNow,
+)
 from mesh.node.driver import HINTS_MAX
 from tests.mesh.node.helpers import DISK_FULL, bench, running
 
@@ -263,3 +272,19 @@ async def test_bytes_bound_the_inbox_too(autojump_clock: object) -> None:
     with trio.move_on_after(1) as scope:
         await made.driver.inbox.put(Received(1, b""))
     assert scope.cancelled_caught
+
+
+async def test_the_engine_hears_once_that_a_link_is_full_until_it_drains(
+    autojump_clock: object,
+) -> None:
+    async with running() as made:
+        made.links.is_full = True
+        for data in (b"one", b"two"):
+            await made.driver.inbox.put(Received(3, data))
+            await trio.sleep(1)
+        handled = made.driver.engine.handled
+        assert [i for i in handled if isinstance(i, OutboxFull)] == [OutboxFull(3)]
+        await made.driver.inbox.put(OutboxDrained(3))
+        await made.driver.inbox.put(Received(3, b"three"))
+        await trio.sleep(1)
+        assert [i for i in handled if isinstance(i, OutboxFull)] == [OutboxFull(3)] * 2
