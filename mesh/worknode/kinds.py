@@ -48,8 +48,8 @@ def _registers(value: ValueType, *names: str) -> tuple[Field, ...]:
     return tuple(Field(name, "register", value) for name in names)
 
 
-def _own(value: ValueType, *names: str, type: FieldType = "register") -> tuple[Field, ...]:  # noqa: A002
-    return tuple(Field(name, type, value, NS_SELF) for name in names)
+def _own(value: ValueType, *names: str, of: FieldType = "register") -> tuple[Field, ...]:
+    return tuple(Field(name, of, value, NS_SELF) for name in names)
 
 
 def _status(*choices: str, default: str | None = None) -> Field:
@@ -89,7 +89,7 @@ _AGENT: Final = (
     *_sets("text", "capabilities", "skills"),
     *_own("node", "current_task", "current_project"),
     *_own("instant", "session_start", "heartbeat"),
-    *_own("text", "files_open", "context_items", "blockers", type="set"),
+    *_own("text", "files_open", "context_items", "blockers", of="set"),
     *_own("text", "context_loaded"),
     *_own("int", "memory_budget", "missed_heartbeats"),
 )

@@ -88,7 +88,7 @@ def short_id(replica: Readable, node: bytes) -> str:
 
 
 def prefixed(store: Store, prefix: str) -> list[bytes]:
-    """The born Worknodes whose ids begin with *prefix*, a text of base32. Cost: O(log n + found)."""
+    """The born Worknodes whose ids begin with *prefix*, in base32. Cost: O(log n + found)."""
     padded = prefix.upper() + "A" * (ID_CHARACTERS - len(prefix)) + "======"
     low = int.from_bytes(base64.b32decode(padded), "big")
     free = max(0, _BITS - 5 * len(prefix))

@@ -7,7 +7,8 @@ mirrors that with 0x00. Between two siblings the middle is taken. No position ma
 0x00, since nothing fits between such a one and itself without its last byte.
 
 Source: Figma, "Realtime editing of ordered sequences", 2017; the counting ends are D. Greenspan,
-    "Implementing fractional indexing", 2020, https://observablehq.com/@dgreensp/implementing-fractional-indexing.
+    "Implementing fractional indexing", 2020,
+    https://observablehq.com/@dgreensp/implementing-fractional-indexing.
 Differs: bytes instead of digits, and a bound: where 64 bytes do not suffice the left position is
     given again, and the ids of the two siblings decide.
 """

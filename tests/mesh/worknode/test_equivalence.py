@@ -57,7 +57,7 @@ def dot_name(number: int) -> bytes:
 
 @define
 class Compact:
-    """One replica's store with its own local numbers; `Readable` enough for `mesh.worknode.reading`."""
+    """One replica's store with its own local numbers; as `Readable` as cells need."""
 
     author: bytes
     told: list[Told | None] = field(factory=lambda: [None])
