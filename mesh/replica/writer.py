@@ -206,7 +206,7 @@ class Writer:
         if verdict is Verdict.COUNTS:
             self.held.fold.drafts.extend(group.events.drafts())
         else:
-            # It was folded as it came; nobody else will fold it, nor will this node after a restart.
+            # It was folded as it came, but no peer will, nor this node after a restart.
             self.held.table.verdicts[facts.n] = verdict
             self.held.fold.fold_again(touched)
             fields = (("entry", entry.id.hex()), ("reason", str(reason)))

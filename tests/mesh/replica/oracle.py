@@ -27,6 +27,8 @@ from tests.capability.oracle import Proof, Result, evaluate, grant_of
 SKEW_MS = 60_000
 #: A Worknode in canonical form: creates, place, cells.
 Shape = tuple[Value, Value, Value]
+#: What orders operations: (hlc, author, seq, entry id, index).
+Key = tuple[int, bytes, int, bytes, int]
 NS_BITS = {0: "WRITE", 1: "WRITE", 2: "COMMENT", 3: "PLAN", 4: "APPROVE", 5: "OWN", 6: "ADMIN"}
 
 
@@ -64,7 +66,7 @@ class Oracle:
         return header.lane == 1 and header.hlc >> 16 > self.wall_ms + SKEW_MS
 
     def _fold(self) -> None:
-        moves: list[tuple[tuple[int, bytes, int, bytes, int], Op]] = []
+        moves: list[tuple[Key, Op]] = []
         for entry_id, body in self.bodies.items():
             entry = self.entries[entry_id]
             counts = self.result.verdicts[entry_id] is Verdict.COUNTS
@@ -144,7 +146,8 @@ class Oracle:
             elif key == 8:
                 good = value == body.session
             else:
-                good = key in seen and (seen[key] is None or seen[key] in value)  # type: ignore[operator]
+                assert key in (4, 5) and isinstance(value, tuple)
+                good = seen[key] is None or seen[key] in value
             if not good:
                 return False
         return self.permitted(entry.header.author, op, perms, scopes)
@@ -205,10 +208,10 @@ class Oracle:
                     cells.append((*cell, (at, key[0], value)))  # type: ignore[index]
                 elif cell[2] == ops.OP_INCREMENT:
                     total = sum(a[2] for a in adds)  # type: ignore[misc]
-                    cells.append((*cell, (total if abs(total) < 2**63 else str(total), len(adds))))
+                    cells.append((*cell, (_total(total), len(adds))))
                 elif live:
-                    rows = tuple(sorted((a[1], a[0][0], a[2]) for a in live))  # type: ignore[index,type-var]
-                    cells.append((*cell, rows))
+                    rows = sorted((a[1], a[0][0], a[2]) for a in live)  # type: ignore[index,type-var]
+                    cells.append((*cell, tuple(rows)))
             shape = (tuple(sorted(node.creates)), node.place, tuple(cells))  # type: ignore[type-var]
             if any(shape):
                 found[node_id] = shape
@@ -237,6 +240,10 @@ def _ops(body: Data | None) -> list[Op | None]:
     return [] if body is None else [parse_op(body, index) for index in range(len(body.ops))]
 
 
+def _total(total: int) -> Value:
+    return total if abs(total) < 2**63 else str(total)
+
+
 def _dot(entry_id: bytes, index: int) -> bytes:
     return entry_id + index.to_bytes(2, "big")
 
@@ -256,7 +263,7 @@ def shown(replica: Replica) -> dict[bytes, Shape]:
                 case RegisterCell(hlc, at, value):
                     cells.append((*key, (store.dot_id(at), hlc, value)))
                 case CounterCell(total, writes):
-                    cells.append((*key, (total if abs(total) < 2**63 else str(total), writes)))
+                    cells.append((*key, (_total(total), writes)))
                 case DotCell(dots) if dots:
                     rows = [(store.dot_id(at), hlc, value) for at, (hlc, value) in dots.items()]
                     cells.append((*key, tuple(sorted(rows, key=lambda row: row[0]))))

@@ -1,0 +1,200 @@
+"""LOCAL writes: shared with nobody until they are sealed, with the time at which they were made."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.core.effects import Persist, Reply
+from mesh.core.inputs import LOCAL
+from mesh.core.limits import FLUSH_INTERVAL_MS
+from mesh.core.records import DeletePending, PutPending
+from mesh.core.writes import AddToSet, Append, Create, Increment, SetRegister
+from mesh.replica.pending import decode_row
+from mesh.replica.writer import Submitted
+from tests.mesh.replica.checks import observer
+from tests.mesh.replica.desk import Desk, entries_of, field_of
+from tests.mesh.replica.hand import put
+
+
+def stamp_of(desk: Desk, name: str) -> int:
+    cell = desk.node.replica.store.cell(desk.task, (0, name, 3))
+    return cell.hlc  # type: ignore[union-attr]
+
+
+def test_a_row_is_durable_before_its_reply_and_not_in_the_state_hash() -> None:
+    desk = Desk()
+    before = desk.node.replica.state_hash()
+    effects = desk.submit(field_of(desk, "a"), level=LOCAL)
+    assert [type(e) for e in effects] == [Persist, Reply]
+    desk.node.run(effects)
+    assert desk.node.replica.state_hash() == before
+    assert [row.write for row in desk.node.replica.pending.of_node(desk.task)] == [
+        field_of(desk, "a")
+    ]
+    assert desk.node.replica.pending.due_ms == desk.node.now.mono_ms + FLUSH_INTERVAL_MS
+    desk.node.reload()
+    assert desk.node.replica.counts()["pending"] == 1
+    assert desk.node.replica.state_hash() == before
+
+
+def test_rows_of_a_session_coalesce() -> None:
+    desk = Desk()
+    for at in range(3):
+        desk.node.write(
+            field_of(desk, "a", at),
+            Increment(desk.task, 0, "n", 5),
+            Append(desk.task, 0, "log", at),
+            level=LOCAL,
+            session="agent" if at == 2 else "",
+        )
+    rows = [(row.session, row.write) for row in desk.node.replica.pending.of_node(desk.task)]
+    assert rows == [
+        ("", field_of(desk, "a", 1)),
+        ("", Increment(desk.task, 0, "n", 10)),
+        ("", Append(desk.task, 0, "log", 0)),
+        ("", Append(desk.task, 0, "log", 1)),
+        ("agent", field_of(desk, "a", 2)),
+        ("agent", Increment(desk.task, 0, "n", 5)),
+        ("agent", Append(desk.task, 0, "log", 2)),
+    ]
+    before = list(desk.node.replica.pending.rows.values())
+    desk.node.reload()
+    assert list(desk.node.replica.pending.rows.values()) == before
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    cell = desk.node.replica.store.cell(desk.task, (0, "n", 7))
+    assert cell.total == 15  # type: ignore[union-attr]
+    desk.agrees()
+
+
+def test_increments_that_would_leave_the_range_do_not_coalesce() -> None:
+    desk = Desk()
+    big = (1 << 63) - 1
+    for _ in range(2):
+        desk.node.write(Increment(desk.task, 0, "n", big), level=LOCAL)
+    desk.node.reload()
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    desk.agrees()
+
+
+def test_an_eventual_write_to_the_worknode_seals_its_rows_first_in_one_commit() -> None:
+    desk = Desk()
+    desk.node.write(field_of(desk, "a"), level=LOCAL)
+    (row,) = desk.node.replica.pending.of_node(desk.task)
+    desk.node.tick(5_000)
+    effects = desk.submit(field_of(desk, "b")) + desk.node.replica.seal()
+    (entry,) = entries_of(effects)
+    persist = effects[0]
+    assert isinstance(persist, Persist)
+    assert [r for r in persist.records if isinstance(r, DeletePending)] == [DeletePending((1,))]
+    desk.node.run(effects)
+    assert desk.node.replica.counts()["pending"] == 0 and not desk.node.store.pending()
+    # The row keeps the time at which it was made.
+    assert stamp_of(desk, "a") == row.hlc < stamp_of(desk, "b") == entry.header.hlc
+    desk.agrees()
+
+
+def test_a_write_elsewhere_leaves_the_rows() -> None:
+    desk = Desk()
+    desk.node.write(field_of(desk, "a"), level=LOCAL)
+    desk.node.write(SetRegister(desk.top, 0, "b", 1))
+    assert desk.node.replica.counts()["pending"] == 1
+    desk.node.write(Create(desk.task, "task", shared_key=b"below"))
+    assert desk.node.replica.counts()["pending"] == 0
+
+
+def test_a_local_submit_that_is_more_than_rows_seals_rows_too() -> None:
+    desk = Desk()
+    desk.node.write(field_of(desk, "a"), level=LOCAL)
+    reply = desk.node.write(AddToSet(desk.task, 0, "s", 1), level=LOCAL)
+    assert isinstance(reply, Submitted) and reply.entry
+    assert desk.node.replica.counts()["pending"] == 0
+
+
+def test_a_row_written_after_the_group_was_opened_goes_into_a_later_entry() -> None:
+    # An operation is never younger than its entry: its age is unsigned.
+    desk = Desk()
+    effects = desk.submit(field_of(desk, "a", "first"))
+    effects += desk.submit(field_of(desk, "a", "second"), level=LOCAL)
+    effects += desk.submit(field_of(desk, "b"))
+    effects += desk.node.replica.seal()
+    desk.node.run(effects)
+    assert desk.value("a") == "second"
+    assert len(entries_of(effects)) == 2
+    desk.agrees()
+
+
+def test_an_older_row_loses_to_what_came_meanwhile() -> None:
+    desk = Desk()
+    desk.node.write(field_of(desk, "a", "row"), level=LOCAL)
+    desk.node.tick(2_000)
+    later = desk.root.data(put(desk.task, "a", "later"), hlc=desk.node.now.wall_ms << 16)
+    desk.node.receive([later])
+    desk.node.tick(2_000)
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    assert desk.value("a") == "later"
+    desk.agrees()
+
+
+def test_rows_are_sealed_at_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.replica.writer.PENDING_ROWS_MAX", 3)
+    desk = Desk()
+    for at in range(3):
+        desk.node.write(Append(desk.task, 0, "log", at), level=LOCAL)
+    assert desk.node.replica.counts()["pending"] == 0 and desk.node.replica.pending.due_ms is None
+    desk.agrees()
+
+
+def test_sealing_a_large_heap_makes_entries_of_bounded_size() -> None:
+    desk = Desk()
+    for at in range(12):
+        desk.node.write(Append(desk.task, 0, "log", "x" * 60_000 + str(at)), level=LOCAL)
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    assert desk.node.replica.counts()["pending"] == 0
+    assert max(len(entry.body) for entry in desk.node.log()) < 140_000
+    desk.agrees()
+
+
+def test_what_can_no_longer_be_sealed_at_all_is_kept() -> None:
+    desk = Desk()
+    desk.node.write(field_of(desk, "a"), level=LOCAL)
+    # The root's authority lane forks below the grant, and with it goes every right of this node.
+    first = desk.mesh.genesis
+    twin = desk.root.twin()
+    twin.tips[0] = (1, first.id, first.header.hlc)
+    desk.node.receive([twin.grant(b"\1" * 32)])
+    assert not desk.node.replica.held.ledger.grants_to(desk.bob.author)
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    assert desk.node.replica.counts()["pending"] == 1
+    desk.node.reload()
+    assert desk.node.replica.counts()["pending"] == 1
+
+
+def test_a_restart_never_repeats_a_stamp_though_the_wall_clock_stepped_back() -> None:
+    desk = Desk()
+    desk.node.write(field_of(desk, "a"))
+    desk.node.write(field_of(desk, "b"), level=LOCAL)
+    row = max(row.hlc for row in desk.node.replica.pending.rows.values())
+    desk.node.tick(-3_600_000)
+    desk.node.reload()
+    assert desk.node.replica.counts()["parked"] == 0
+    reply = desk.node.write(SetRegister(desk.top, 0, "c", 1))
+    assert isinstance(reply, Submitted) and reply.hlc > row
+    stamps = [e.header.hlc for e in desk.node.log() if e.header.author == desk.bob.author]
+    assert stamps == sorted(set(stamps))
+    other = observer(desk.mesh)
+    other.receive(desk.node.log())
+    assert other.replica.state_hash() == desk.node.replica.state_hash()
+
+
+def test_rows_read_back_as_they_were_written() -> None:
+    desk = Desk()
+    for write in (
+        field_of(desk, "a", "x"),
+        Increment(desk.task, 1, "n", -3),
+        Append(desk.task, 2, "log", (0, 1)),
+    ):
+        (persist, _) = desk.submit(write, level=LOCAL, session="agent")[-2:]
+        assert isinstance(persist, Persist)
+        (record,) = persist.records
+        assert isinstance(record, PutPending)
+        assert decode_row(record.data).write == write

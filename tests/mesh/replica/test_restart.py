@@ -1,0 +1,123 @@
+"""A restart from the log, or from a snapshot and the tail, changes nothing that a peer could see."""
+
+from __future__ import annotations
+
+import pytest
+
+from capability.entry import Entry
+from crdt.codec import decode, encode
+from crdt.hlc import pack
+from mesh.core.limits import SKEW_MS_MAX
+from mesh.core.records import PutSnapshot
+from mesh.replica import snapshot
+from tests.mesh.replica.checks import situation
+from tests.mesh.replica.hand import Hand, hand, inc, put
+from tests.mesh.replica.stage import Stage
+
+
+def carol_of(stage: Stage) -> tuple[Hand, Entry]:
+    carol = hand(stage.mesh, "carol")
+    return carol, stage.root.grant(carol)
+
+
+def test_the_tail_after_a_snapshot_is_folded_once() -> None:
+    # A verdict that the tail changes makes Worknodes be folded again, from the whole log.
+    stage = Stage()
+    carol, grant = carol_of(stage)
+    stage.node.receive([grant])
+    second = stage.root.grant(carol)
+    undecided = carol.data(inc(stage.task, "n", 1), leaf=second.id)
+    stage.node.receive([undecided])
+    stage.node.run(stage.node.replica.snapshot(least=1))
+    stage.node.receive([second, stage.bob.data(inc(stage.task, "n", 10))])
+    before = situation(stage.node)
+    stage.node.reload()
+    assert situation(stage.node) == before
+    cell = stage.node.replica.store.cell(stage.task, (0, "n", 7))
+    assert (cell.total, cell.writes) == (11, 2)  # type: ignore[union-attr]
+
+
+def test_a_proof_whose_entries_are_not_held_survives() -> None:
+    stage = Stage()
+    first, second = (stage.bob.twin().data(put(stage.task, "f", at)) for at in (1, 2))
+    stage.node.receive([stage.bob.data(put(stage.task, "f", 3))])
+    _, effects, _ = stage.node.replica.receive_proof(
+        first.signed_header, second.signed_header, stage.node.now
+    )
+    stage.node.run(effects)
+    before = situation(stage.node)
+    assert stage.node.replica.forked() == [(stage.bob.author, 1)]
+    stage.node.reload()
+    assert situation(stage.node) == before
+
+
+def test_a_proof_that_waited_for_its_prev_survives() -> None:
+    stage = Stage()
+    between = stage.bob.data(put(stage.task, "f", 0))
+    first, second = (stage.bob.twin().data(put(stage.task, "f", at)) for at in (1, 2))
+    replica = stage.node.replica
+    _, effects, _ = replica.receive_proof(first.signed_header, second.signed_header, stage.node.now)
+    assert effects == []
+    stage.node.receive([between])
+    before = situation(stage.node)
+    assert replica.forked() == [(stage.bob.author, 1)]
+    stage.node.reload()
+    assert situation(stage.node) == before
+
+
+def test_a_lesser_proof_of_the_same_fork_survives() -> None:
+    stage = Stage()
+    halves = sorted(
+        (stage.bob.twin().data(put(stage.task, "f", at)).signed_header for at in range(4)),
+        key=lambda half: half.id,
+    )
+    for pair in ((2, 3), (0, 1)):
+        _, effects, _ = stage.node.replica.receive_proof(
+            halves[pair[0]], halves[pair[1]], stage.node.now
+        )
+        stage.node.run(effects)
+    before = situation(stage.node)
+    stage.node.reload()
+    assert situation(stage.node) == before
+
+
+def test_what_was_folded_is_parked_after_the_clock_stepped_back() -> None:
+    stage = Stage()
+    far = pack(stage.node.now.wall_ms + 2 * SKEW_MS_MAX, 0)
+    before = stage.node.replica.state_hash()
+    stage.node.receive([stage.bob.data(inc(stage.task, "n", 1), hlc=far)])
+    stage.node.tick(2 * SKEW_MS_MAX)
+    stage.node.run(stage.node.replica.wake(stage.node.now))
+    after = stage.node.replica.state_hash()
+    assert after != before
+    stage.node.run(stage.node.replica.snapshot(least=1))
+    stage.node.tick(-2 * SKEW_MS_MAX)
+    stage.node.reload()
+    assert stage.node.replica.state_hash() == before
+    stage.node.tick(2 * SKEW_MS_MAX)
+    stage.node.run(stage.node.replica.wake(stage.node.now))
+    assert stage.node.replica.state_hash() == after
+
+
+@pytest.mark.parametrize("damage", ["version", "rules", "bytes", "ahead"])
+def test_a_snapshot_that_does_not_fit_is_not_used(damage: str) -> None:
+    stage = Stage()
+    before = situation(stage.node)
+    (persist,) = stage.node.replica.snapshot(least=1)
+    (record,) = persist.records  # type: ignore[union-attr]
+    assert isinstance(record, PutSnapshot)
+    value = decode(record.data, size_max=len(record.data), depth_max=32)
+    assert isinstance(value, tuple)
+    n, data = record.n, record.data
+    match damage:
+        case "version":
+            data = encode((snapshot.FOLD_VERSION + 1, *value[1:]), depth_max=32)
+        case "rules":
+            data = encode((value[0], 99, *value[2:]), depth_max=32)
+        case "bytes":
+            data = data[:-1]
+        case _:
+            n += 1
+    stage.node.store.commit([PutSnapshot(n, data)])
+    stage.node.reload()
+    assert situation(stage.node) == before
