@@ -25,6 +25,8 @@ LINK_FIELDS: Final[Mapping[str, str]] = {
 }
 OTHER_PARENTS: Final = "also_child_of"
 TEXT_LINKS: Final = "external_links"
+#: Levels of parents that are taken. A guess: no tracker of people is that deep, a broken one may be.
+DEPTH_MAX: Final = 64
 
 
 def newest(issues: Iterable[Issue]) -> tuple[dict[str, Issue], int]:
@@ -65,6 +67,8 @@ class Hierarchy:
         for issue in self.issues.values():
             for link in issue.links:
                 self._take(issue, link)
+        self._cut_cycles()
+        self._cut_depth()
 
     def _take(self, issue: Issue, link: Link) -> None:
         if link.target not in self.issues and not self.known(link.target):
@@ -82,17 +86,36 @@ class Hierarchy:
         if issue.id in self.parents:
             self._remark(issue, f"second parent {parent} becomes a link")
             self._link(issue, OTHER_PARENTS, parent)
-        elif issue.id in self._lineage(parent):
-            self._remark(issue, f"parent {parent} would close a cycle, becomes a link")
-            self._link(issue, OTHER_PARENTS, parent)
         else:
             self.parents[issue.id] = parent
 
-    def _lineage(self, start: str) -> list[str]:
-        lineage = [start]
-        while (parent := self.parents.get(lineage[-1])) is not None:
-            lineage.append(parent)
-        return lineage
+    def _cut(self, source_id: str, why: str) -> None:
+        issue, parent = self.issues[source_id], self.parents.pop(source_id)
+        self._remark(issue, f"parent {parent} {why}, becomes a link")
+        self._link(issue, OTHER_PARENTS, parent)
+
+    def _cut_cycles(self) -> None:
+        """Of each cycle the edge that stands last in the file. Cost: O(issues)."""
+        place = {source_id: at for at, source_id in enumerate(self.issues)}
+        seen: dict[str, str] = {}
+        for start in self.issues:
+            walk, here = [], start
+            while here in self.parents and here not in seen:
+                seen[here] = start
+                walk.append(here)
+                here = self.parents[here]
+            if walk and seen.get(here) == start:
+                cycle = walk[walk.index(here) :]
+                self._cut(max(cycle, key=lambda source_id: place[source_id]), "closes a cycle")
+
+    def _cut_depth(self) -> None:
+        depth: dict[str, int] = {}
+        for source_id in self.top_down():
+            parent = self.parents.get(source_id)
+            depth[source_id] = 0 if parent is None else depth.get(parent, 0) + 1
+            if depth[source_id] > DEPTH_MAX:
+                self._cut(source_id, f"is {DEPTH_MAX} levels deep")
+                depth[source_id] = 0
 
     def _link(self, issue: Issue, name: str, target: str) -> None:
         self.links.setdefault(issue.id, {}).setdefault(name, {})[target] = None

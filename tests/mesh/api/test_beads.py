@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mesh.api.importers import records
+from mesh.api.importers.hierarchy import DEPTH_MAX
 from mesh.worknode.text import id_text
 from mesh.worknode.view import list_worknodes, worknode_view
 from tests.mesh.api.tracker import (
@@ -152,6 +153,26 @@ def test_a_cycle_of_parents_is_cut_at_the_edge_that_closes_it() -> None:
         0,
         3,
     )
+
+
+def test_each_of_several_cycles_is_cut_once() -> None:
+    node = a_node()
+    rows = [child("a", "b"), child("b", "a"), child("t", "a"), child("x", "y"), child("y", "x")]
+    plan = bring_in(node, lines(*rows))
+    assert [remark.line for remark in plan.report.warnings] == [2, 5]
+    assert place(node, plan, "t").endswith("/Title of b/Title of a/Title of t")
+    assert place(node, plan, "x").endswith("import/Title of y/Title of x")
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_chain_without_end_is_cut_into_pieces(step: int) -> None:
+    node = a_node()
+    rows = [child(f"{n}", f"{n + 1}") for n in range(300)][::step]
+    plan = bring_in(node, lines(*rows))
+    depths = [view["path"].count("/") for view in list_worknodes(node.replica)]
+    assert len(depths) == 301 and max(depths) <= DEPTH_MAX + 3
+    assert numbers(bring_in(node, lines(*rows))) == (0, 0, 300)
+    assert any("levels deep" in remark.reason for remark in plan.report.warnings)
 
 
 def test_long_ids_texts_and_many_comments_fit_the_bounds() -> None:
