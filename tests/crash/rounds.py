@@ -1,0 +1,239 @@
+"""
+Rounds of: storm, kill, look at the disk, start again, agree with the peer.
+
+One node storms in a process of its own and is killed; its peer runs here and writes, too. A home
+is killed many times, and every promise of every round is looked at after each.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import trio
+from attrs import define, field, frozen
+
+from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry
+from capability.ids import root_worknode
+from crdt.codec import decode
+from mesh.core.inputs import Now
+from mesh.core.writes import Append, Create
+from mesh.node import crashpoints
+from mesh.node.clock import wall_ms
+from mesh.node.node import Node, open_node
+from mesh.replica.replica import Replica
+from mesh.storage import Home, SqliteStore
+from mesh.transport.tcp import text_of
+from tests.crash.homes import LOOPBACK, agree, found, invite, is_member, signer_of
+from tests.crash.model import Story, broken_promises
+
+ROOT = Path(__file__).resolve().parents[2]
+#: A crash point that is not reached by then is a mistake of the test.
+STORM_S_MAX = 20.0
+LANES = (LANE_AUTHORITY, LANE_DATA)
+
+
+@frozen
+class Kill:
+    """How one round ends: at a crash point, or so long after the interpreter is up."""
+
+    point: str = ""
+    after_s: float = 0.0
+
+    def __str__(self) -> str:
+        return self.point or f"{self.after_s:.3f} s"
+
+
+@define
+class Yard:
+    """A home that is killed again and again, and its peer."""
+
+    home: Path
+    peer: Node
+    rounds: int = 0
+    acknowledged: int = 0
+    story: list[Story] = field(factory=list)
+    #: Ids by local number, as of the last look.
+    log: list[bytes] = field(factory=list)
+
+    async def round(self, kill: Kill, *, seed: int) -> None:
+        """One round; AssertionError says what was not kept."""
+        self.rounds += 1
+        story = Story.read(await self._storm(kill, seed))
+        assert story.errors == []
+        self.story.append(story)
+        self.acknowledged += len(story.acknowledged) + len(story.grants)
+        await self._peer_is_alone()
+        self._look_at_disk(story)
+        await self._start_again()
+
+    # -- the storm ------------------------------------------------------------------------------
+
+    async def _storm(self, kill: Kill, seed: int) -> bytes:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment.pop(crashpoints.VARIABLE, None)
+        if kill.point:
+            environment[crashpoints.VARIABLE] = kill.point
+        (address,) = self.peer.listen_addresses
+        arguments = [str(self.home), str(self.rounds), str(seed), text_of(address)]
+        child = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "tests.crash.storm", *arguments],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env=environment,
+        )
+        said = bytearray()
+        begun = trio.Event()
+
+        async def listen() -> None:
+            assert child.stdout is not None
+            async for part in child.stdout:
+                said.extend(part)
+                begun.set()
+
+        with trio.move_on_after(STORM_S_MAX) as patience:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(listen)
+                    if not kill.point:
+                        await begun.wait()
+                        await trio.sleep(kill.after_s)
+                        child.kill()
+                    with_peer = trio.CancelScope()
+                    nursery.start_soon(self._write_at_peer, with_peer)
+                    await child.wait()
+                    with_peer.cancel()
+            finally:
+                if child.returncode is None:
+                    child.kill()
+        assert not patience.cancelled_caught, f"not reached within {STORM_S_MAX} s: {kill}"
+        assert child.returncode == -signal.SIGKILL, f"{kill}: ended by itself: {child.returncode}"
+        return bytes(said)
+
+    async def _write_at_peer(self, scope: trio.CancelScope) -> None:
+        root = root_worknode(self.peer.mesh_id)
+        with scope:
+            made = await self.peer.submit([Create(root, "task", nonce=os.urandom(16))])
+            assert made is not None
+            number = 0
+            while True:
+                number += 1
+                token = f"peer.{self.rounds}.{number}"
+                await self.peer.submit([Append(root, 0, "peer", token)])
+                await trio.sleep(0.01)
+
+    async def _peer_is_alone(self) -> None:
+        """What the dead process sent has arrived, all of it."""
+        with trio.fail_after(10):
+            while self._peer_is_busy():  # noqa: ASYNC110
+                await trio.sleep(0.005)
+            # A round through the engine, behind everything that waited.
+            await self.peer.sync_now()
+
+    def _peer_is_busy(self) -> bool:
+        status = self.peer.status()
+        return bool(status["links"] or status["inputs_waiting"])
+
+    # -- the disk -------------------------------------------------------------------------------
+
+    def _look_at_disk(self, story: Story) -> None:
+        with SqliteStore(Home(self.home).database_path) as store:
+            stored = list(store.entries())
+            entries = [item.entry for item in stored]
+            ids = [entry.id for entry in entries]
+            assert [item.n for item in stored] == list(range(1, len(stored) + 1))
+            assert ids[: len(self.log)] == self.log, "a local number was used again"
+            self.log = ids
+            self._look_at_chain(entries)
+            self._look_at_what_left(store)
+            for cursor, hlc, kind, node in story.events:
+                (event,) = store.events(cursor - 1, 1)
+                seen = (event.cursor, event.hlc, event.type, event.node.hex())
+                assert seen == (cursor, hlc, kind, node), "a cursor was used again"
+            signer = signer_of(self.home)
+            replica = Replica.load(store, signer=signer, now=Now(0, wall_ms()))
+            self._look_at_promises(replica)
+            assert store.check() == []
+
+    def _own(self, entries: list[Entry], lane: int) -> list[Entry]:
+        author = signer_of(self.home).public
+        return [e for e in entries if e.header.author == author and e.header.lane == lane]
+
+    def _look_at_chain(self, entries: list[Entry]) -> None:
+        """Own lanes are one chain each; no stamp was given out twice, whatever it stamped."""
+        stamps: list[int] = []
+        for lane in LANES:
+            own = self._own(entries, lane)
+            assert [e.header.seq for e in own] == list(range(1, len(own) + 1))
+            for before, after in pairwise(own):
+                assert after.header.prev == before.id
+                assert after.header.hlc > before.header.hlc
+            stamps += [e.header.hlc for e in own]
+        by_id = {entry.id.hex(): entry for entry in entries}
+        promises = [p for story in self.story for p in story.acknowledged]
+        for promise in promises:
+            if promise.entry:
+                assert promise.entry in by_id, "an acknowledged entry is lost"
+                assert by_id[promise.entry].header.hlc == promise.hlc
+            else:
+                stamps.append(promise.hlc)
+        assert len(set(stamps)) == len(stamps), "a stamp was given out twice"
+        for story in self.story:
+            assert set(story.grants) <= set(by_id), "an acknowledged grant is lost"
+
+    def _look_at_what_left(self, store: SqliteStore) -> None:
+        """Whatever the peer holds of this node is on this node's disk, and was marked as sent."""
+        author = signer_of(self.home).public
+        sent = store.meta("sent")
+        marked = decode(sent, size_max=64) if sent is not None else (0, 0)
+        for lane in LANES:
+            row = self.peer.replica.port.row(author, lane)
+            assert isinstance(marked, tuple)
+            assert row.seq == 0 or row.head in self.log, "the peer has what this node lost"
+            assert row.seq <= marked[lane], "something left before it was marked"
+
+    def _look_at_promises(self, replica: Replica) -> None:
+        for number, story in enumerate(self.story, start=1):
+            broken = broken_promises(story, replica)
+            assert not broken, f"of round {number}: {broken}"
+
+    # -- after it -------------------------------------------------------------------------------
+
+    async def _start_again(self) -> None:
+        options = {"listen": (), "mdns": False, "peers": self.peer.listen_addresses}
+        async with open_node(self.home, **options) as node:
+            await is_member(node)
+            await node.seal()
+            await agree(node, self.peer)
+            for replica in (node.replica, self.peer.replica):
+                self._look_at_promises(replica)
+                assert replica.forked() == []
+                assert replica.counts()["parked"] == replica.counts()["undecided"] == 0
+            assert node.status()["blocked"] == ""
+            assert node.status()["goodbyes"] == self.peer.status()["goodbyes"] == []
+
+
+@asynccontextmanager
+async def yard(folder: Path, *, storms: str) -> AsyncIterator[Yard]:
+    """
+    A founder and a member of whom one *storms*: "founder" or "member".
+
+    A member's first round begins before it has joined.
+    """
+    home, other = found(folder / "founder"), folder / "member"
+    async with open_node(home, listen=LOOPBACK, mdns=False) as founder:
+        await invite(founder, other)
+        if storms == "member":
+            yield Yard(other, founder)
+            return
+        peers = founder.listen_addresses
+        async with open_node(other, listen=LOOPBACK, mdns=False, peers=peers) as member:
+            await agree(founder, member)
+    async with open_node(other, listen=LOOPBACK, mdns=False) as member:
+        yield Yard(home, member)
