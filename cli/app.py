@@ -24,6 +24,10 @@ from mesh.storage.home import Home, default_home
 PROGRESS_AFTER_S: Final = 1.0
 
 
+class OutputClosed(Exception):
+    """Whoever read standard output has seen enough, as in `mesh list | head`."""
+
+
 class App:
     """The global options of one run of the command, and its output."""
 
@@ -52,7 +56,7 @@ class App:
         if self.is_json:
             _print_json({"schema_version": SCHEMA_VERSION, "data": data})
         elif text:
-            print(text, flush=True)
+            _print(text)
 
     def line(self, data: object, text: str) -> None:
         """Print one item of a stream."""
@@ -60,7 +64,7 @@ class App:
         if self.is_json:
             _print_json({"schema_version": SCHEMA_VERSION, "data": data})
         else:
-            print(text, flush=True)
+            _print(text)
 
     def note(self, text: str) -> None:
         """Say something beside the result, once."""
@@ -112,11 +116,20 @@ class App:
         from cli import door  # noqa: PLC0415 - `--help` needs no sockets
 
         given = {key: value for key, value in (arguments or {}).items() if value is not None}
+        if self.session:
+            given["session"] = self.session
         return door.call(self, name, given, is_write=is_write, timeout_s=timeout_s, told=told)
 
 
 def _print_json(document: object) -> None:
-    print(json.dumps(document, ensure_ascii=False), flush=True)
+    _print(json.dumps(document, ensure_ascii=False))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise OutputClosed from None
 
 
 def print_error(app: App, error: MeshError) -> None:

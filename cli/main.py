@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 import click
 
-from cli.app import App, global_options, pass_app, print_error
+from cli.app import App, OutputClosed, global_options, pass_app, print_error
 from mesh.api.version import VERSION
 from mesh.core.errors import LocalError, MeshError, UsageError
 
@@ -125,8 +125,7 @@ def _run(app: App, arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         print_error(app, LocalError("interrupted"))
         return LocalError.exit_code
-    except BrokenPipeError:
-        # Whoever read has seen enough, as in `mesh list | head`.
+    except OutputClosed:
         _discard_output()
         return 0
     except Exception as error:  # noqa: BLE001 - whatever is left becomes one clear line

@@ -65,6 +65,10 @@ def status(data: dict[str, Any]) -> str:
         lines.append(f"BLOCKED  {data['blocked']}  (mesh doctor)")
     if data["running"]:
         lines += ["", peers(data["peers"]) or "no peers known"]
+        # Nobody has been met there yet, so there is no peer whose row this could be.
+        lines += [
+            f"tries {dial['address']}  {dial['last_error']}" for dial in data.get("dials") or ()
+        ]
     return "\n".join(lines)
 
 

@@ -121,6 +121,7 @@ def _network(status: dict[str, Any]) -> Iterator[Finding]:
         yield "peer", False, found, remedy
     if status["peers"] and not away:
         yield "peers", True, f"{len(status['peers'])} connected", ""
+    remedy = "see that a member of this mesh listens there"
     for dial in status.get("dials") or ():
         if dial["last_error"]:
-            yield "address", False, f"{dial['address']}: {dial['last_error']}", "see `mesh peers`"
+            yield "address", False, f"{dial['address']}: {dial['last_error']}", remedy

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -170,11 +171,9 @@ def _undo(path: Path) -> None:
     for name in ("identity.key", "mesh.db", "mesh.db-wal", "mesh.db-shm", "node.lock", "node.log"):
         (path / name).unlink(missing_ok=True)
     for folder in (path / "run", path):
-        try:
+        # It may be absent, and what somebody else keeps in it stays.
+        with suppress(OSError):
             folder.rmdir()
-        except OSError:
-            # Somebody else keeps something there.
-            return
 
 
 class _Quiet(App):

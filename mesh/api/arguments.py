@@ -43,7 +43,7 @@ class Argument:
     def refuse(self, value: object, expected: str) -> UsageError:
         shown = repr(value)
         shown = shown if len(shown) <= 60 else shown[:60] + "…"
-        return UsageError(f"{self.name} is {shown}, expected {expected}")
+        return UsageError(f"{self.name} is {shown}", hint=f"it must be {expected}")
 
 
 #: What every operation takes besides its own.
@@ -58,7 +58,7 @@ def check(arguments: Sequence[Argument], given: object) -> dict[str, Any]:
         UsageError: One is missing, unknown or of the wrong form; the first of them is named.
     """
     if not isinstance(given, Mapping):
-        raise UsageError("arguments are one JSON object")
+        raise UsageError("arguments are no JSON object", hint='give one, such as {"node": "/"}')
     every = (*arguments, SESSION)
     names = {argument.name for argument in every}
     for name in given:
@@ -70,11 +70,15 @@ def check(arguments: Sequence[Argument], given: object) -> dict[str, Any]:
         value = given.get(argument.name)
         if value is None:
             if argument.required:
-                raise UsageError(f"{argument.name} is missing")
+                raise UsageError(f"{argument.name} is missing", hint="it is required")
             found[argument.name] = argument.default
         else:
             found[argument.name] = argument.check(value)
     return found
+
+
+def _too_many(argument: Argument, count: str, most: int) -> UsageError:
+    return UsageError(f"{argument.name} has {count}", hint=f"it may have at most {most}")
 
 
 def _text(argument: Argument, value: object) -> str:
@@ -85,7 +89,7 @@ def _text(argument: Argument, value: object) -> str:
     except UnicodeEncodeError:
         raise argument.refuse(value, "a text of Unicode characters") from None
     if size > argument.bytes_max:
-        raise UsageError(f"{argument.name} has {size} bytes, at most {argument.bytes_max}")
+        raise _too_many(argument, f"{size} bytes", argument.bytes_max)
     if argument.choices and value not in argument.choices:
         raise argument.refuse(value, "one of " + ", ".join(argument.choices))
     return value
@@ -117,7 +121,7 @@ def _list(argument: Argument, value: object) -> list[Any]:
     if not isinstance(value, list):
         raise argument.refuse(value, "a list")
     if len(value) > ITEMS_MAX:
-        raise UsageError(f"{argument.name} has {len(value)} items, at most {ITEMS_MAX}")
+        raise _too_many(argument, f"{len(value)} items", ITEMS_MAX)
     return value
 
 
@@ -139,7 +143,7 @@ def _refuse_deep(argument: Argument, value: object, levels: int) -> None:
     if not isinstance(value, list | dict):
         return
     if levels == 0:
-        raise UsageError(f"{argument.name} nests deeper than {VALUE_DEPTH_MAX} levels")
+        raise _too_many(argument, "a value that nests deeper", VALUE_DEPTH_MAX)
     for item in value.values() if isinstance(value, dict) else value:
         _refuse_deep(argument, item, levels - 1)
 

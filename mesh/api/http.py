@@ -14,7 +14,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Final
 
 import trio
@@ -181,12 +181,15 @@ def _operation(name: str) -> Operation:
 async def _body(request: Request, bytes_max: int) -> Any:
     data = bytearray()
     with trio.move_on_after(BODY_S_MAX) as scope:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > bytes_max:
-                raise UsageError(f"the arguments have more than {bytes_max} bytes")
+        async with aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                data += chunk
+                if len(data) > bytes_max:
+                    raise UsageError(
+                        f"the arguments have more than {bytes_max} bytes", hint="send them in parts"
+                    )
     if scope.cancelled_caught:
-        raise UsageError(f"the arguments did not come within {BODY_S_MAX:g} s")
+        raise UsageError(f"the arguments did not come within {BODY_S_MAX:g} s", hint="try again")
     if not data:
         return {}
     read: Callable[[bytearray], Any] = json.loads
@@ -194,7 +197,7 @@ async def _body(request: Request, bytes_max: int) -> Any:
         # Megabytes of JSON would hold up the links' heart-beats.
         return await trio.to_thread.run_sync(read, data) if len(data) > 1 << 16 else read(data)
     except (ValueError, RecursionError):
-        raise UsageError("the arguments are not JSON") from None
+        raise UsageError("the arguments are not JSON", hint="send one JSON object") from None
 
 
 def _response(document: dict[str, Any], status: int) -> Response:

@@ -1,0 +1,150 @@
+"""Joining by ticket: what works, and each way in which it does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from tests.cli.machine import APART, Machine
+
+Make = Callable[[str], Machine]
+
+
+def test_a_second_home_joins_and_both_hold_the_same(running: Machine, machine: Make) -> None:
+    task = running.ok("create", "Known to all")
+    ticket = running.ok("invite")
+    assert set(ticket) >= {"ticket", "expires_at", "role"} and ticket["role"] == "member"
+    two = machine("two")
+    joined = two.ok("join", "-", "--name", "two", *APART, stdin=ticket["ticket"] + "\n")
+    assert set(joined) >= {"mesh_id", "node_id", "entries", "worknodes", "state_hash"}
+    assert joined["worknodes"] == 1
+
+    assert two.ok("show", task["id"])["title"] == "Known to all"
+    made = two.ok("create", "Made by two")
+    assert two.ok("sync", "--wait")["in_sync"] is True
+    assert running.ok("show", made["id"])["created"]["by"].startswith("two (")
+    assert running.ok("status")["state_hash"] == two.ok("status")["state_hash"]
+    peer = running.ok("peers")[0]
+    assert (peer["node_id"], peer["name"], peer["state"]) == (joined["node_id"], "two", "connected")
+    assert two.ok("doctor")
+
+
+def test_work_off_line_spreads_when_the_node_is_up(running: Machine, machine: Make) -> None:
+    two = machine("two")
+    two.ok("join", running.ok("invite")["ticket"], *APART)
+    two.ok("down")
+    made = two.ok("create", "Made off line")
+    running.ok("create", "Made meanwhile")
+    two.ok("up", *APART)
+    two.wait_for_sync()
+    running.wait_for_sync()
+    assert running.ok("show", made["id"])["title"] == "Made off line"
+    assert running.ok("status")["state_hash"] == two.ok("status")["state_hash"]
+
+
+def test_the_ticket_may_come_from_a_file_or_the_environment(
+    running: Machine, machine: Make
+) -> None:
+    ticket = running.ok("invite", "--uses", "2")["ticket"]
+    file = running.home / "ticket"
+    file.write_text(ticket)
+    machine("two").ok("join", "--ticket-file", str(file), *APART)
+    machine("three").ok("join", *APART, MESH_TICKET=running.ok("invite")["ticket"])
+
+
+def test_without_a_ticket_join_says_that_this_version_needs_one(machine: Make) -> None:
+    error = machine("two").fails(2, "join")
+    assert "not in this version" in error["message"] and "mesh invite" in error["hint"]
+
+
+def test_a_mistyped_ticket_leaves_nothing_behind(running: Machine, machine: Make) -> None:
+    ticket = running.ok("invite")["ticket"]
+    two = machine("two")
+    for wrong in (ticket[:-3], "hello", ticket[:40] + "a" + ticket[41:]):
+        two.fails(2, "join", wrong, *APART)
+    assert not two.home.exists()
+    two.ok("join", ticket, *APART)
+
+
+def test_a_used_ticket_is_refused_and_a_new_one_works(running: Machine, machine: Make) -> None:
+    ticket = running.ok("invite")["ticket"]
+    machine("two").ok("join", ticket, *APART)
+    three = machine("three")
+    error = three.fails(6, "join", ticket, *APART)
+    assert "used" in error["message"] and "mesh invite" in error["hint"]
+    assert not (three.home / "identity.key").exists()
+    three.ok("join", running.ok("invite")["ticket"], *APART)
+
+
+def test_an_expired_ticket_is_refused(running: Machine, machine: Make) -> None:
+    import time
+
+    ticket = running.ok("invite", "--ttl", "1s")["ticket"]
+    time.sleep(1.1)
+    two = machine("two")
+    error = two.fails(5, "join", ticket, *APART)
+    assert "expired" in error["message"]
+    assert not (two.home / "identity.key").exists()
+
+
+def test_a_home_of_one_mesh_does_not_join_another(running: Machine, machine: Make) -> None:
+    other = machine("other")
+    other.ok("init", "--name", "elsewhere")
+    before = other.ok("status")["mesh_id"]
+    error = other.fails(4, "join", running.ok("invite")["ticket"], *APART)
+    assert "--home" in error["hint"]
+    assert other.ok("status")["mesh_id"] == before
+
+
+def test_nobody_reached_is_unavailable_and_goes_on_in_the_background(
+    running: Machine, machine: Make
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ticket = running.ok("invite", "--no-address")["ticket"]
+    two = machine("two")
+    peer = f"127.0.0.1:{port}"
+    error = two.fails(7, "join", ticket, "--peer", peer, "--timeout", "1.5", *APART)
+    assert error["retryable"] is True and peer in error["message"]
+    assert two.ok("status")["running"] is True
+
+    running.ok("down")
+    running.ok("up", "--no-mdns", "--listen", peer)
+    two.wait_for_sync()
+
+
+def test_a_peer_of_another_mesh_is_named_and_does_no_harm(running: Machine, machine: Make) -> None:
+    other = machine("other")
+    other.ok("init", "--name", "elsewhere")
+    listen = other.ok("up", *APART)["listen"][0]
+    two = machine("two")
+    ticket = running.ok("invite", "--no-address")["ticket"]
+    error = two.fails(7, "join", ticket, "--peer", listen, "--timeout", "1.5", *APART)
+    assert listen in error["message"]
+    assert other.ok("status")["peers"] == []
+
+
+def test_join_in_the_foreground_reports_the_copy_and_stays(running: Machine, machine: Make) -> None:
+    import json
+    import subprocess
+    import sys
+
+    from tests.cli.machine import ROOT
+
+    ticket = running.ok("invite")["ticket"]
+    two = machine("two")
+    words = ["join", ticket, "--foreground", *APART]
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "--home", str(two.home), "--json", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        data = json.loads(process.stdout.readline())["data"]
+        assert data["mesh_id"] == running.ok("status")["mesh_id"]
+        assert two.ok("status")["running"] is True
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
