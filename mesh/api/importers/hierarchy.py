@@ -25,7 +25,7 @@ LINK_FIELDS: Final[Mapping[str, str]] = {
 }
 OTHER_PARENTS: Final = "also_child_of"
 TEXT_LINKS: Final = "external_links"
-#: Levels of parents that are taken. A guess: no tracker of people is that deep, a broken one may be.
+#: Levels of parents that are taken. A guess: people's trackers are less deep, broken ones more.
 DEPTH_MAX: Final = 64
 
 

@@ -28,7 +28,7 @@ from mesh.worknode import reading, statehash
 from mesh.worknode.cells import COUNTER, LOG, MULTI, REGISTER, SET, CellKey, DotCell, dot
 from mesh.worknode.store import Store
 from tests.crdt.lattices import Case, Event, World, keys, ops
-from tests.crdt.strategies import BOUNDED, LONG, REPLICAS, Act, Step, few_values, histories
+from tests.crdt.strategies import BOUNDED, REPLICAS, Act, Step, few_values, histories
 
 NODE = b"w" * 16
 Operation = tuple[Value, ...]
@@ -298,7 +298,7 @@ class Both:
 
 
 @every_pair
-@LONG
+@BOUNDED
 @given(data=st.data())
 def test_a_store_reads_as_the_lattice_does(pair: Pair, data: st.DataObject) -> None:
     both = Both(pair, data.draw(st.randoms(use_true_random=False)))
