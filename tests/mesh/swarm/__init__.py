@@ -1,0 +1,1 @@
+"""A small deterministic world of engines: hosts over memory, links that break, time that jumps."""
