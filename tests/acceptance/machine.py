@@ -97,9 +97,7 @@ class Caller:
             self._connection = _Connection(path)
         headers = {"Content-Type": JSON_TYPE, "Accept": JSON_TYPE, VERSION_HEADER: VERSION}
         try:
-            self._connection.request(
-                "POST", OPERATIONS_PATH + name, json.dumps(arguments), headers
-            )
+            self._connection.request("POST", OPERATIONS_PATH + name, json.dumps(arguments), headers)
             with self._connection.getresponse() as response:
                 document = json.loads(response.read())
         except BaseException:
@@ -136,16 +134,7 @@ class Machine:
 
     def attempt(self, *arguments: str, **more: str) -> Outcome:
         """Run `mesh --json ARGUMENTS`, whatever comes of it; *more* is environment."""
-        done = subprocess.run(
-            [*self.prefix, sys.executable, "-m", "cli", "--json", *arguments],
-            cwd=REPOSITORY,
-            env=self._environment(more),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S_MAX,
-            check=False,
-        )
+        done = self._run("--json", *arguments, **more)
         try:
             document = json.loads(done.stdout)
         except ValueError:
@@ -156,6 +145,24 @@ class Machine:
         """The data of a command that must succeed."""
         return self.attempt(*arguments, **more).data
 
+    def text(self, *arguments: str) -> str:
+        """What people see of a command that must succeed."""
+        done = self._run(*arguments)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def _run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.prefix, sys.executable, "-m", "cli", *arguments],
+            cwd=REPOSITORY,
+            env=self._environment(more),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S_MAX,
+            check=False,
+        )
+
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         return {
@@ -163,7 +170,6 @@ class Machine:
             "HOME": str(self.path.parent),
             "MESH_HOME": str(self.path),
             "PYTHONPATH": str(REPOSITORY),
-            "PYTHONWARNINGS": "default",
             "MESH_DEBUG": "1",
             **self.env,
             **more,
@@ -263,7 +269,7 @@ def brief(machines: Sequence[Machine]) -> str:
             (peer["name"], peer["state"], peer["in_sync"], peer.get("last_error"))
             for peer in status["peers"]
         ]
-        keys = ("worknodes", "entries", "deferred", "parked", "refused", "goodbyes")
+        keys = ("worknodes", "entries", "deferred", "parked", "refused", "goodbyes", "dials")
         rows.append({"at": machine.name, "peers": peers, **{key: status.get(key) for key in keys}})
     return "\n".join(["", *map(str, rows)])
 

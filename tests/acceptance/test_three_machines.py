@@ -94,8 +94,20 @@ def part_and_meet(
 
 
 def test_links_down_then_up_lose_nothing(network: Networks) -> None:
-    part_and_meet(network("abc"), cut=Host.unplug, heal=Host.plug_in, seed=1, cut_s=float(os.environ.get('CUT','0')))
+    part_and_meet(
+        network("abc"),
+        cut=Host.unplug,
+        heal=Host.plug_in,
+        seed=1,
+        cut_s=float(os.environ.get("CUT", "0")),
+    )
 
 
 def test_a_silent_cut_loses_nothing(network: Networks) -> None:
-    part_and_meet(network("abc"), cut=Host.drop, heal=Host.pass_all, seed=2, cut_s=float(os.environ.get('CUT','0')))
+    part_and_meet(
+        network("abc"),
+        cut=Host.drop,
+        heal=Host.pass_all,
+        seed=2,
+        cut_s=float(os.environ.get("CUT", "0")),
+    )
