@@ -297,7 +297,9 @@ class Channel:
             if step < 2:
                 self._queue(frame(handshake.write_message(self._payload)))
         except NoiseError as error:
-            raise HandshakeFailed(f"handshake message {step + 1} refused: {error}") from error
+            # The answer to our first message is the first that depends on the mesh.
+            hint = "the peer is of another mesh or no node at all; " if step == 1 else ""
+            raise HandshakeFailed(f"{hint}handshake message {step + 1} refused: {error}") from error
         if step == 0:
             return None
         sending, receiving = handshake.split()

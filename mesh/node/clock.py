@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import trio
 
 from mesh.core.inputs import Now
 
 Clock: TypeAlias = Callable[[], Now]
+
+#: For tests: how far this process believes its wall clock to be ahead of the machine's, in ms.
+OFFSET_VARIABLE: Final = "MESH_TEST_CLOCK_OFFSET_MS"
+_offset_ms: Final = int(os.environ.get(OFFSET_VARIABLE, "0"))
 
 
 def system_now() -> Now:
@@ -20,4 +25,4 @@ def system_now() -> Now:
 
 def wall_ms() -> int:
     """Milliseconds since 1970, as this machine believes."""
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // 1_000_000 + _offset_ms

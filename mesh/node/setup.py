@@ -154,8 +154,9 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
         ticket = decode_ticket(ticket_text)
         facts = verify_ticket(ticket)
     except CapabilityError as error:
-        # Without the traceback, whose frames hold the ticket's secret.
-        raise UsageError(str(error)) from None
+        # Its words end with the remedy. Without the traceback, whose frames hold the secret.
+        what, _, remedy = str(error).partition("; ")
+        raise UsageError(what, hint=remedy) from None
     home = _home_at(home_path)
     with home.lock(), SqliteStore(home.database_path) as store:
         signer = SeedSigner(home.seed())
