@@ -101,7 +101,9 @@ class Machine:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tell the story; 0 if it ends well."""
     parser = argparse.ArgumentParser(prog="python -m cli.demo", description="See `make demo`.")
-    parser.add_argument("--data", type=Path, help="a tracker export (JSON lines) of your own")
+    parser.add_argument(
+        "--data", type=Path, help="a tracker export (JSON lines) of your own, or a folder of them"
+    )
     given = parser.parse_args(arguments)
     began_s = time.monotonic()
     with ExitStack() as stack:
@@ -124,12 +126,12 @@ def _tell(machines: list[Machine], stack: ExitStack, data: Path | None, folder: 
     anna, _, cleo = machines
     cables = _connect(machines, stack)
     _heading("2. A tracker is imported on one node; all three have it.")
-    issues = data if data is not None else _sample(folder)
-    report = anna.mesh("import", "beads", str(issues.resolve()))
-    print(
-        f"     {report['created']} created, {report['updated']} updated, "
-        f"{report['unchanged']} unchanged, {len(report['skipped'])} skipped"
-    )
+    for issues in _exports(data, folder):
+        report = anna.mesh("import", "beads", str(issues.resolve()))
+        print(
+            f"     {report['created']} created, {report['updated']} updated, "
+            f"{report['unchanged']} unchanged, {len(report['skipped'])} skipped"
+        )
     _until_equal(machines)
     _heading("3. Cleo's cables are pulled. Nobody is told; the node goes on running.")
     for cable in cables:
@@ -172,6 +174,16 @@ def _join(machine: Machine, ticket: str, *options: str) -> None:
     data = machine.mesh("join", ticket, "--name", machine.name, *options)
     machine.note_started()
     print(f"     in sync, {data['entries']} entries, state {data['state_hash'][:16]}")
+
+
+def _exports(data: Path | None, folder: Path) -> list[Path]:
+    """The files to import: the user's own, or one that is made here."""
+    if data is None:
+        return [_sample(folder)]
+    found = sorted(data.glob("*.jsonl")) if data.is_dir() else [data]
+    if not found or not found[0].is_file():
+        raise DemoFailed(f"{data}: no tracker export (JSON lines) is there")
+    return found
 
 
 def _sample(folder: Path) -> Path:

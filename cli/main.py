@@ -13,7 +13,7 @@ import click
 
 from cli.app import App, OutputClosed, global_options, pass_app, print_error
 from mesh.api.version import VERSION
-from mesh.core.errors import LocalError, MeshError, UsageError
+from mesh.core.errors import Denied, LocalError, MeshError, UsageError
 
 _MESH: Final = "cli.commands.mesh"
 _WORKNODES: Final = "cli.commands.worknodes"
@@ -129,10 +129,9 @@ def _run(app: App, arguments: list[str]) -> int:
         _discard_output()
         return 0
     except Exception as error:  # noqa: BLE001 - whatever is left becomes one clear line
-        if os.environ.get("MESH_DEBUG"):
-            traceback.print_exc()
-        print_error(app, _internal(error))
-        return 1
+        told = _explained(error)
+        print_error(app, told)
+        return told.exit_code
     return result if isinstance(result, int) else 0
 
 
@@ -149,17 +148,20 @@ def _where_help_is(error: click.ClickException) -> str:
     return f"see `{context.command_path if context else 'mesh'} --help`"
 
 
-def _internal(error: Exception) -> MeshError:
+def _explained(error: Exception) -> MeshError:
+    """An error of the floors below as people are told it."""
     from capability.errors import CapabilityError, TicketError  # noqa: PLC0415 - rarely needed
 
     if isinstance(error, TicketError):
-        return UsageError(str(error))
+        # Its words end with the remedy.
+        message, _, hint = str(error).rpartition("; ")
+        return UsageError(message or hint, hint=hint)
     if isinstance(error, CapabilityError):
-        from mesh.core.errors import Denied  # noqa: PLC0415 - as above
-
-        return Denied(str(error))
+        return Denied(str(error), hint="ask a member for a new ticket: mesh invite")
     if isinstance(error, OSError):
         return LocalError(f"{error.filename or 'system'}: {error.strerror or error}")
+    if os.environ.get("MESH_DEBUG"):
+        traceback.print_exception(error)
     return LocalError(
         f"this is a mistake of the program: {type(error).__name__}: {error}",
         hint="MESH_DEBUG=1 shows where; please report it",

@@ -65,6 +65,9 @@ def status(data: dict[str, Any]) -> str:
         lines.append(f"BLOCKED  {data['blocked']}  (mesh doctor)")
     if data["running"]:
         lines += ["", peers(data["peers"]) or "no peers known"]
+        for dial in data.get("dials") or ():
+            reason = dial["last_error"] or dial["state"]
+            lines.append(f"trying {dial['address']}: {reason}")
         # Nobody has been met there yet, so there is no peer whose row this could be.
         lines += [
             f"tries {dial['address']}  {dial['last_error']}" for dial in data.get("dials") or ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field, frozen
 
@@ -36,6 +36,18 @@ class Context:
     tell: Callable[[Any], Awaitable[None]] = field(default=_tell_nobody)
     is_heard: bool = False
     stop: Callable[[], None] = field(default=_cannot_stop)
+
+    def labels(self) -> Callable[[bytes], str]:
+        """Names of authors: this node's own, those of grants, else what peers call themselves."""
+        node = self.node
+        peers = cast("list[dict[str, str]]", node.status()["peers"])
+        known = {bytes.fromhex(peer["node_id"]): peer["name"] for peer in peers}
+        known[node.node_key] = node.name
+
+        def label(author: bytes) -> str:
+            return node.replica.label(author) or known.get(author, "")
+
+        return label
 
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[Any]]

@@ -42,7 +42,7 @@ _VERBS: Final = {
 async def _history(context: Context, given: dict[str, Any]) -> Any:
     replica = context.node.replica
     node = resolve(replica, given["node"])
-    views = Views(replica)
+    views = Views(replica, label=context.labels())
     rows: list[dict[str, Any]] = []
     for count, n in enumerate(replica.held.touching(node)[-given["limit"] :]):
         rows += _rows_of(replica, views, node, n)
@@ -143,7 +143,7 @@ async def _watch(context: Context, given: dict[str, Any]) -> Any:
                 continue
             if under is not None and under not in _lineage(replica, event.node):
                 continue
-            await context.tell(_shown(replica, event))
+            await context.tell(_shown(Views(replica, label=context.labels()), event))
             told += 1
             if given["limit"] is not None and told >= given["limit"]:
                 break
@@ -159,9 +159,8 @@ def _lineage(replica: Replica, node: bytes) -> set[bytes]:
     return found
 
 
-def _shown(replica: Replica, event: Event) -> dict[str, Any]:
-    views = Views(replica)
-    is_worknode = replica.store.exists(event.node)
+def _shown(views: Views, event: Event) -> dict[str, Any]:
+    is_worknode = views.replica.store.exists(event.node)
     return {
         "type": event.type,
         "cursor": event.cursor,

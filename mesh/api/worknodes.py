@@ -44,7 +44,7 @@ async def _submit(
 
 def _view(context: Context, node: bytes) -> Any:
     # The replica is asked for anew: it is replaced when a commit fails.
-    return worknode_view(context.node.replica, node)
+    return worknode_view(context.node.replica, node, label=context.labels())
 
 
 async def _create(context: Context, given: dict[str, Any]) -> Any:
@@ -84,13 +84,16 @@ async def _list(context: Context, given: dict[str, Any]) -> Any:
         text=given["text"],
         archived=given["archived"],
         limit=given["limit"],
+        label=context.labels(),
     )
 
 
 async def _tree(context: Context, given: dict[str, Any]) -> Any:
     replica = context.node.replica
     under = resolve(replica, given["node"]) if given["node"] else None
-    return tree(replica, under, depth_max=given["depth"], limit=given["limit"])
+    return tree(
+        replica, under, depth_max=given["depth"], limit=given["limit"], label=context.labels()
+    )
 
 
 async def _update(context: Context, given: dict[str, Any]) -> Any:
