@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field, frozen
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crdt.codec import Value, encode
@@ -31,6 +31,8 @@ from tests.crdt.lattices import Case, Event, World, keys, ops
 from tests.crdt.strategies import BOUNDED, REPLICAS, Act, Step, few_values, histories
 
 NODE = b"w" * 16
+# How long an example takes to draw measures the machine, as a deadline does.
+STEADY = settings(BOUNDED, suppress_health_check=[HealthCheck.too_slow])
 Operation = tuple[Value, ...]
 
 
@@ -298,7 +300,7 @@ class Both:
 
 
 @every_pair
-@BOUNDED
+@STEADY
 @given(data=st.data())
 def test_a_store_reads_as_the_lattice_does(pair: Pair, data: st.DataObject) -> None:
     both = Both(pair, data.draw(st.randoms(use_true_random=False)))
@@ -308,7 +310,7 @@ def test_a_store_reads_as_the_lattice_does(pair: Pair, data: st.DataObject) -> N
 
 
 @every_pair
-@BOUNDED
+@STEADY
 @given(data=st.data())
 def test_stores_that_were_told_the_same_are_the_same(pair: Pair, data: st.DataObject) -> None:
     both = Both(pair, data.draw(st.randoms(use_true_random=False)))
@@ -325,7 +327,7 @@ def test_stores_that_were_told_the_same_are_the_same(pair: Pair, data: st.DataOb
 
 
 @every_pair
-@BOUNDED
+@STEADY
 @given(data=st.data())
 def test_folding_again_in_any_order_gives_the_same(pair: Pair, data: st.DataObject) -> None:
     both = Both(pair, data.draw(st.randoms(use_true_random=False)))
