@@ -81,6 +81,8 @@ class Engine:
     #: (peer, code, text) of the last goodbyes that peers said.
     farewells: list[tuple[bytes, int, str]] = field(factory=list)
     sent: tuple[int, int] = (0, 0)
+    #: The frontier's version at the last flush.
+    version: int = 0
 
     @classmethod
     def load(
@@ -159,9 +161,13 @@ class Engine:
                 effects = self.replica.seal_pending(now) + self.replica.snapshot()
                 return [*effects, Reply(request)]
 
-    def flush(self, now: Now) -> list[Effect]:  # noqa: ARG002 - the driver tells every step the time
-        """The end of a batch: seal the open group, push what is new."""
-        return self.replica.seal() + self._push()
+    def flush(self, now: Now) -> list[Effect]:
+        """The end of a batch: seal the open group, push what is new, compare when it is quiet."""
+        effects = self.replica.seal() + self._push()
+        if self.version != self.replica.port.version:
+            self.version = self.replica.port.version
+            self.reconcile.moved(now)
+        return effects
 
     def committed(self) -> None:
         """The records of the batch are on disk."""

@@ -47,6 +47,9 @@ COMMON_ROOTS_MAX: Final = 1024
 #: A lane asked of one link is not asked of another for this long, in ms. A guess: a window takes
 #: 2 s at 1 Mbit/s.
 IN_FLIGHT_MS_MAX: Final = 10_000
+#: After something has moved and then been quiet for this long, roots are compared without waiting
+#: for the interval: "in sync" is then true when people look. A burst costs one comparison.
+SETTLE_MS: Final = 500
 #: Longest pause of repair with a peer that does not keep what its rows promise, in ms.
 REPAIR_BACKOFF_MS_MAX: Final = 60_000
 #: Dials under way at once.

@@ -16,6 +16,7 @@ How the engine drives it; every method returns effects or an `Outcome`:
   `forks_done` is called, even if they were refused. It tells all links.
 - After a push: `gap` for an entry before which others are missing, `entries_done` for those whose
   predecessor is another one than mine, `proof_held` if the replica found a fork by itself.
+- `moved` after a step in which a row of the frontier has moved.
 - `fetch` asks one link for entries by id. `blocked` and `drained` follow the link's send buffer.
 - `tick` at `deadline`.
 
@@ -314,6 +315,12 @@ class Reconcile:
             if not session.busy:
                 effects += self._comparison.ask(session, now)
         return effects
+
+    def moved(self, now: Now) -> None:
+        """A row has moved here: compare once it is quiet again."""
+        for session in self._sessions.values():
+            if not session.busy:
+                session.has_moved(now.mono_ms)
 
     def status(self) -> tuple[LinkSync, ...]:
         """One line per ready link, ascending."""

@@ -11,6 +11,7 @@ from mesh.gossip.limits import (
     BISECTIONS_MAX,
     PROOFS_KNOWN_MAX,
     REPAIR_BACKOFF_MS_MAX,
+    SETTLE_MS,
 )
 from mesh.gossip.messages import Range
 from mesh.gossip.ranges import LaneKey, Wants
@@ -62,6 +63,8 @@ class Session:
     parity: int
     #: When roots are compared next.
     compare_ms: int = 0
+    #: When they are compared because something has moved here; None if nothing has.
+    settle_ms: int | None = None
     blocked: bool = False
     asked: Asked | None = None
     #: My exchange: the parts of the answer that are still to come.
@@ -136,6 +139,12 @@ class Session:
         """
         patience = REPAIR_INTERVAL_MS // 4 if self.parity else 0
         self.compare_ms = now_ms + REPAIR_INTERVAL_MS + patience
+        self.settle_ms = None
+
+    def has_moved(self, now_ms: int) -> None:
+        """Compare soon after the last of a row of changes, and no later than the interval."""
+        patience = SETTLE_MS // 2 if self.parity else 0
+        self.settle_ms = max(now_ms + SETTLE_MS + patience, self.exchange_ms)
 
     def work(self, now_ms: int) -> None:
         """The repair goes on."""
@@ -174,7 +183,7 @@ class Session:
             return min(due, self.wants.free_ms) if waits else due
         if self.asked is not None:
             return self.asked.since_ms + REPAIR_TIMEOUT_MS
-        return self.compare_ms
+        return self.compare_ms if self.settle_ms is None else min(self.compare_ms, self.settle_ms)
 
     def status(self, version: int) -> LinkSync:
         equal = self.equal_version is not None and self.equal_version == version

@@ -10,6 +10,7 @@ from capability.entry import Entry
 from mesh.core.effects import Send
 from mesh.core.inputs import Now
 from mesh.core.limits import REPAIR_INTERVAL_MS, WINDOW_BYTES
+from mesh.gossip.limits import SETTLE_MS
 from mesh.gossip.messages import (
     Entries,
     ForkProof,
@@ -354,3 +355,22 @@ def test_need_full_for_another_exchange_is_void() -> None:
     machine = Reconcile(name("a"), FakeReplica(), encode_message)
     machine.link_ready(1, name("b"), b"r" * 32, b"r" * 32, Now(0, 0))
     assert machine.handle(1, NeedFull(77), Now(0, 0)) == Outcome([])
+
+
+def test_what_was_pushed_is_known_to_be_equal_soon_after_it_is_quiet() -> None:
+    author = AUTHORS[0]
+    entries = chain(author, 8, lane=1)
+    world = World(a=FakeReplica(entries[:1]), b=FakeReplica(entries[:1]))
+    link = world.connect("a", "b")
+    world.push_on(link)
+    world.settle()
+    start = len(world.sent)
+    for entry in entries[1:]:
+        world.write("a", entry)
+        world.settle()
+        for peer in world.peers.values():
+            peer.reconcile.moved(world.now)
+        world.now_ms += SETTLE_MS // 4
+    assert not world.in_sync()
+    world.run_until(world.in_sync, for_ms=2 * SETTLE_MS)
+    assert world.count(start) == {"Push": 7, "Roots": 1, "RootsReply": 1}
