@@ -8,7 +8,8 @@ touches are cleared and folded again from the log; the result is the same as fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
@@ -19,6 +20,7 @@ from capability.errors import FormError
 from capability.ids import TRASH
 from capability.ledger import Ledger
 from capability.ops import (
+    LOOSE,
     OP_CREATE,
     Append,
     Create,
@@ -34,15 +36,18 @@ from capability.ops import (
 from capability.verdict import Verdict
 from crdt import tree
 from crdt.codec import Value
-from mesh.replica.judge import Judgement, judge
+from mesh.replica.judge import judge
 from mesh.replica.table import EntryTable
 from mesh.worknode.cells import COUNTER, LOG, MULTI, REGISTER, SET, Dot, dot
 from mesh.worknode.store import Birth, Births, Creation, Store
 
+#: Remembered permissions: per grant, and grants. A guess: the Worknodes that one agent works on.
+_ALLOWED_MAX: Final = 4_096
+_ALLOWED_GRANTS_MAX: Final = 64
 
-@frozen
-class Draft:
-    """An event before it has a cursor."""
+
+class Draft(NamedTuple):
+    """An event before it has a cursor. A tuple, since one is made for nearly every change."""
 
     hlc: int
     type: str
@@ -97,15 +102,17 @@ class EventDrafts:
         self._others: list[tuple[str, bytes, Value]] = []
 
     def note(self, op: Op) -> None:
-        match op.payload:
-            case Create(kind=kind):
-                self._others.append(("node.created", op.node, kind))
-            case Move(parent=parent):
-                kind = "node.archived" if parent == TRASH else "node.moved"
-                self._others.append((kind, op.node, parent))
-            case payload:
-                name = getattr(payload, "name", "")
-                self._fields.setdefault(op.node, {})[name] = None
+        payload = op.payload
+        if isinstance(payload, Create):
+            self._others.append(("node.created", op.node, payload.kind))
+        elif isinstance(payload, Move):
+            kind = "node.archived" if payload.parent == TRASH else "node.moved"
+            self._others.append((kind, op.node, payload.parent))
+        else:
+            names = self._fields.get(op.node)
+            if names is None:
+                names = self._fields[op.node] = {}
+            names[getattr(payload, "name", "")] = None
 
     def drafts(self) -> list[Draft]:
         facts = self._facts
@@ -128,6 +135,8 @@ class Context:
     authority: Authority
     moves: list[tuple[tree.Move, int, Dot]]
     events: EventDrafts
+    #: (Worknode, namespace) pairs found to be allowed: that never changes, as births only grow.
+    allowed: set[tuple[bytes, int]] = field(factory=set)
 
 
 def _names_before_first(op: Op, seq: int) -> bool:
@@ -154,6 +163,8 @@ class Fold:
     refused: dict[str, int] = field(factory=dict)
     drafts: list[Draft] = field(factory=list)
     births: Births = field(init=False)
+    #: What `Context.allowed` has by (leaf, author): bounded, since it can be found anew.
+    _allowed: dict[tuple[bytes, bytes], set[tuple[bytes, int]]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.births = self.store.judging_births()
@@ -196,7 +207,7 @@ class Fold:
         data: Data,
         *,
         indexes: Iterable[int] | None = None,
-        only: bytes | None = None,
+        only: Collection[bytes] | None = None,
     ) -> None:
         """Fold the operations of a counted entry: all, those of *indexes*, or those on *only*."""
         authority = self.ledger.authority(facts.leaf, facts.author)
@@ -204,16 +215,25 @@ class Fold:
             return
         moves: list[tuple[tree.Move, int, Dot]] = []
         events = EventDrafts(facts, data.session)
-        context = Context(facts, data.session, data.refs, authority, moves, events)
+        allowed = self._allowed_by(facts.leaf, facts.author)
+        context = Context(facts, data.session, data.refs, authority, moves, events, allowed)
         for index in range(len(data.ops)) if indexes is None else indexes:
             op = parse_op(data, index)
             if op is None:
                 self.refuse("malformed or unknown operation")
-            elif only is None or op.node == only:
+            elif only is None or op.node in only:
                 self.fold_op(context, index, op)
         if moves:
             self.store.move(moves)
         self.drafts.extend(events.drafts())
+
+    def _allowed_by(self, leaf: bytes, author: bytes) -> set[tuple[bytes, int]]:
+        allowed = self._allowed.get((leaf, author))
+        if allowed is None or len(allowed) > _ALLOWED_MAX:
+            if len(self._allowed) >= _ALLOWED_GRANTS_MAX:
+                self._allowed.clear()
+            allowed = self._allowed[leaf, author] = set()
+        return allowed
 
     def fold_op(self, context: Context, index: int, op: Op) -> None:
         """Judge one operation and join it if it counts; moves are left to the caller to join."""
@@ -225,20 +245,7 @@ class Fold:
         if _names_before_first(op, facts.seq):
             self.refuse("cites an entry before the first")
             return
-        found: Judgement = judge(
-            op,
-            authority=context.authority,
-            author=facts.author,
-            session=context.session,
-            seq=facts.seq,
-            births=self.births,
-        )
-        if found.verdict is Verdict.UNDECIDED:
-            assert found.missing is not None
-            self.waiting.setdefault(found.missing, {})[(facts.n, index)] = None
-            return
-        if found.verdict is not Verdict.COUNTS:
-            self.refuse(found.reason)
+        if not self._may(context, index, op):
             return
         at = dot(facts.n, index)
         if isinstance(op.payload, Move):
@@ -249,16 +256,45 @@ class Fold:
             self._join(op, hlc, at, context)
         context.events.note(op)
 
+    def _may(self, context: Context, index: int, op: Op) -> bool:
+        """Whether the operation counts; if that is not known yet it is left to wait."""
+        facts, authority = context.facts, context.authority
+        # Without caveats the answer for a field depends on its Worknode and namespace alone.
+        plain = op.code in LOOSE and not authority.caveats
+        if plain and (op.node, op.payload.ns) in context.allowed:  # type: ignore[union-attr]
+            return True
+        found = judge(
+            op,
+            authority=authority,
+            author=facts.author,
+            session=context.session,
+            seq=facts.seq,
+            births=self.births,
+        )
+        if found.verdict is Verdict.COUNTS:
+            if plain:
+                context.allowed.add((op.node, op.payload.ns))  # type: ignore[union-attr]
+            return True
+        if found.verdict is Verdict.UNDECIDED:
+            assert found.missing is not None
+            self.waiting.setdefault(found.missing, {})[(facts.n, index)] = None
+        else:
+            self.refuse(found.reason)
+        return False
+
     def refuse(self, reason: str) -> None:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
     def _join(self, op: Op, hlc: int, at: Dot, context: Context) -> None:
         store, node = self.store, op.node
-        match op.payload:
+        payload = op.payload
+        # Most operations are these, and a class pattern costs more than the join.
+        if isinstance(payload, Register):
+            store.put(node, (payload.ns, payload.name, REGISTER), hlc, at, payload.value)
+            return
+        match payload:
             case Create(kind=kind, schema=schema, mode=mode, pos=pos):
                 store.create(node, at, Creation(kind, schema, mode, pos, hlc))
-            case Register(ns, name, value):
-                store.put(node, (ns, name, REGISTER), hlc, at, value)
             case MultiValue(ns, name, value, kills):
                 key = (ns, name, MULTI)
                 store.kill(node, key, hlc, at, self._killed(kills, context))
@@ -304,16 +340,19 @@ class Fold:
         return lane.at(facts.seq - back) if here > facts.seq - back else entry_id
 
     def fold_again(self, nodes: Iterable[bytes]) -> None:
-        """Clear these Worknodes and fold them from the log. Cost: O(entries that touch them)."""
-        for node in sorted(nodes):
-            self.store.clear(node)
-            quiet = self.drafts
-            self.drafts = []
-            for n in self.touching(node):
-                if not self.table.counts(n):
-                    continue
+        """
+        Clear these Worknodes and fold them from the log, without events.
+
+        Cost: O(entries that touch them): each is read once, however many of them it touches.
+        """
+        again = set(nodes)
+        self.store.clear_all(sorted(again))
+        quiet, refused = self.drafts, dict(self.refused)
+        self.drafts = []
+        for n in sorted({n for node in again for n in self.touching(node)}):
+            if self.table.counts(n):
                 entry = self.read(n)
                 data = data_of(entry)
                 if data is not None:
-                    self.fold(facts_of(n, entry), data, only=node)
-            self.drafts = quiet
+                    self.fold(facts_of(n, entry), data, only=again)
+        self.drafts, self.refused = quiet, refused

@@ -102,7 +102,6 @@ class Worknode:
     moves: dict[tuple[object, ...], Move] = field(factory=dict)
     #: (hlc, n) of the latest counted operation.
     updated: tuple[int, int] = (0, 0)
-    digest: bytes | None = None
 
 
 @define
@@ -139,7 +138,6 @@ class Store:
         record = self.worknodes.get(node)
         if record is None:
             record = self.worknodes[node] = Worknode()
-        record.digest = None
         self.dirty.add(node)
         return record
 
@@ -208,13 +206,19 @@ class Store:
 
     def clear(self, node: bytes) -> None:
         """Forget what was folded of *node*, so that its operations can be folded again."""
-        record = self.worknodes.get(node)
-        if record is None:
-            return
-        for moved in self.tree.retract(list(record.moves)) if record.moves else ():
+        self.clear_all((node,))
+
+    def clear_all(self, nodes: Iterable[bytes]) -> None:
+        """`clear` for several, with one undo and redo of moves."""
+        moves: list[tuple[object, ...]] = []
+        for node in nodes:
+            record = self.worknodes.get(node)
+            if record is not None:
+                moves += record.moves
+                self.worknodes[node] = Worknode()
+                self.touch(node)
+        for moved in self.tree.retract(moves) if moves else ():
             self.touch(moved)
-        self.worknodes[node] = Worknode()
-        self.touch(node)
 
     def replace_moves(self, renamed: Iterable[tuple[tuple[object, ...], Move, int, Dot]]) -> None:
         """Give provisional moves their final keys, once their entry has its id."""

@@ -81,7 +81,7 @@ class _Teller:
         self.hands += [self.root, bob, carol, dave, erin]
         self.nodes += [top, first.node, under.node]
         for op in (first, under):
-            if self.chance(70):
+            if self.chance(85):
                 self.write(self.random.choice((bob, carol)), [op])
 
     def write(self, by: Hand, listed: list[Op], refs: list[bytes] | None = None) -> None:
@@ -145,7 +145,8 @@ class _Teller:
         self.write(by, listed, refs)
 
     def op(self, by: Hand, refs: list[bytes], index: int) -> Op:
-        node = self.random.choice(self.nodes)
+        # Often the same few, so that writes meet; the first three are those that are sure to be born.
+        node = self.random.choice(self.nodes[: 5 if self.chance(50) else None])
         name = self.random.choice("xy")
         age = self.random.choice((0, 0, 0, 1, 3, 1 << 16))
         roll = self.random.randrange(100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.replica.checks import check_against, deliver, observer, oracle_of, situation
+from tests.mesh.replica.hand import hand, put
 from tests.mesh.replica.histories import FUTURE_MS, history
+from tests.mesh.replica.oracle import shown
+from tests.mesh.replica.stage import Stage
 
 seeds = st.integers(0, 1 << 32)
 
@@ -46,6 +50,31 @@ def test_a_restart_at_any_time_changes_nothing(number: int) -> None:
     deliver(node, told.entries, told.proofs, random)
     node.reload()
     check_against(oracle_of(told, node), node)
+
+
+def test_equal_stamps_are_settled_by_author_seq_and_index_and_not_by_arrival() -> None:
+    stage = Stage()
+    carol = hand(stage.mesh, "carol")
+    stamp = stage.first.header.hlc + 10
+    high, low = sorted((stage.bob, carol), key=lambda by: by.author, reverse=True)
+    grant = stage.root.grant(carol)
+    writes = [
+        low.data(put(stage.task, "f", "low"), put(stage.task, "g", "low"), hlc=stamp),
+        high.data(put(stage.task, "f", "high"), hlc=stamp),
+        low.data(put(stage.task, "g", "3", age=1), hlc=stamp + 1),
+        low.data(put(stage.task, "g", "4", age=2), put(stage.task, "g", "5", age=2)),
+    ]
+    hashes = set()
+    for order in permutations(range(len(writes))):
+        node = observer(stage.mesh)
+        node.receive([*stage.node.log()[1:], grant])
+        for at in [*order, *order]:
+            node.receive([writes[at]])
+        state = shown(node.replica)[stage.task]
+        values = {name: value for _, name, _, (_, _, value) in state[2][:2]}  # type: ignore[misc,index,union-attr]
+        assert values == {"f": "high", "g": "5"}
+        hashes.add(node.replica.state_hash())
+    assert len(hashes) == 1
 
 
 @pytest.mark.parametrize("number", range(3))
