@@ -248,7 +248,8 @@ def _title(found: Mapping[str, Any], source_id: str, warnings: list[str]) -> str
 
 
 def _priority(found: Mapping[str, Any], warnings: list[str]) -> int | None:
-    priority = _integer(found, "priority")
+    # Exporters of the tracker left zeros out for a time, and its own reader takes absence as zero.
+    priority = 0 if found.get("priority") is None else _integer(found, "priority")
     if priority is None or 0 <= priority <= 4:
         return priority
     warnings.append(f"priority {priority} is not 0 to 4 and left out")

@@ -216,7 +216,7 @@ def test_a_real_export_comes_in_whole() -> None:
             ids = sorted(id_text(plan.node(t)) for t in targets.get(kind, ()))
             assert sorted(found.get(name, [])) == ids
         assert found["source_status"] == row["status"]
-        assert found.get("priority") == row.get("priority")
+        assert found.get("priority") == row.get("priority", 0)
     assert parents == 142
     before = node.replica.state_hash()
     assert list(bring_in(node, data).batches()) == []
