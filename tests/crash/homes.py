@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
@@ -84,3 +86,14 @@ async def agree(*nodes: Node) -> bytes:
             if len(frontiers) == len(hashes) == 1:
                 return hashes.pop()
             await trio.sleep(0.01)
+
+
+@contextmanager
+def full(node: Node) -> Iterator[None]:
+    """SQLite may not use one page more, as when the disk has none left."""
+    writer = node._parts.driver._store._writer
+    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (pages,) = writer.execute("PRAGMA page_count").fetchone()
+    writer.execute(f"PRAGMA max_page_count = {pages}")
+    yield
+    writer.execute(f"PRAGMA max_page_count = {2**32 - 2}")

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import trio
 from attrs import define, field, frozen
@@ -48,6 +49,19 @@ class Kill:
 
     def __str__(self) -> str:
         return self.point or f"{self.after_s:.3f} s"
+
+
+class WithoutSnapshot:
+    """A store whose log is all that there is."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def snapshot(self) -> None:
+        return None
 
 
 @define
@@ -156,9 +170,11 @@ class Yard:
                 (event,) = store.events(cursor - 1, 1)
                 seen = (event.cursor, event.hlc, event.type, event.node.hex())
                 assert seen == (cursor, hlc, kind, node), "a cursor was used again"
-            signer = signer_of(self.home)
-            replica = Replica.load(store, signer=signer, now=Now(0, wall_ms()))
+            signer, now = signer_of(self.home), Now(0, wall_ms())
+            replica = Replica.load(store, signer=signer, now=now)
             self._look_at_promises(replica)
+            from_scratch = Replica.load(WithoutSnapshot(store), signer=signer, now=now)
+            assert from_scratch.state_hash() == replica.state_hash()
             assert store.check() == []
 
     def _own(self, entries: list[Entry], lane: int) -> list[Entry]:

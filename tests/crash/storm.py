@@ -115,6 +115,9 @@ class Writer:
                 await self.submit([RemoveFromSet(self.task, 0, "labels", label)])
             case 5 if k % 4 == 0:
                 await self.grant()
+            case 6 if k % 8 == 0:
+                # As `mesh sync` does; this is also when a snapshot is taken.
+                await self.node.seal()
             case 5 | 6:
                 # Another session: a group of its own, and at first a grant of its own.
                 session = self.rnd.choice(["agent", f"agent-{self.name}-{k % 3}"])

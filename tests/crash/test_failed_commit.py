@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from mesh.core.writes import Append, Create, Increment, SetRegister
 from mesh.node.node import Node, open_node
 from mesh.replica.writer import Submitted
 from tests.crash.bench import LINK, Bench, running
-from tests.crash.homes import LOOPBACK, agree, found, invite, is_member
+from tests.crash.homes import LOOPBACK, agree, found, full, invite, is_member
 from tests.crash.model import Held
 from tests.mesh.replica.world import TODAY_MS, node_of, seed
 
@@ -140,17 +139,6 @@ async def test_links_of_before_do_not_reach_the_engine_of_after(autojump_clock: 
 
 
 # A real disk that is full.
-
-
-@contextmanager
-def full(node: Node) -> Iterator[None]:
-    """SQLite may not use one page more, as when the disk has none left."""
-    writer = node._parts.driver._store._writer
-    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    (pages,) = writer.execute("PRAGMA page_count").fetchone()
-    writer.execute(f"PRAGMA max_page_count = {pages}")
-    yield
-    writer.execute(f"PRAGMA max_page_count = {2**32 - 2}")
 
 
 async def burst(node: Node, told: list[object], *, bytes_each: int) -> None:

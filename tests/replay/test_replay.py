@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from capability.ids import root_worknode, worknode_id
+from mesh.core.errors import StorageError
 from mesh.core.inputs import LOCAL, LinkClosed, LinkOpened, Received, Submit, Tick
 from mesh.core.writes import AddToSet, Append, Create, Increment, Move, RemoveFromSet, SetRegister
 from mesh.node.node import Node, open_node
@@ -18,7 +19,7 @@ from mesh.node.parts import replay
 from mesh.node.recorder import DATABASE, INPUTS, frames
 from mesh.node.replay import ReplayResult
 from mesh.node.structure import pack
-from tests.crash.homes import LOOPBACK, agree, found, invite, is_member, signer_of
+from tests.crash.homes import LOOPBACK, agree, found, full, invite, is_member, signer_of
 
 Frame = tuple[object, ...]
 
@@ -118,6 +119,23 @@ async def test_what_real_nodes_did_replays_to_the_same(tmp_path: Path, nodes: in
             hashes.add(result.state_hash)
     # They agreed, so their replays do; the first run of the second node ended before that.
     assert len(hashes) == 1
+
+
+async def test_a_run_in_which_the_disk_refused_replays_too(tmp_path: Path) -> None:
+    home, record = found(tmp_path / "0"), tmp_path / "rec"
+    async with recorded(home, record) as node:
+        root = root_worknode(node.mesh_id)
+        await node.submit([Create(root, "task", nonce=os.urandom(16))])
+        with full(node), pytest.raises(StorageError):
+            await node.submit([Append(root, 0, "notes", "x" * 50_000)])
+        with trio.fail_after(20):
+            while node.status()["writing"] != "ok":  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        await node.submit([Append(root, 0, "notes", "y" * 50_000)])
+    assert ("commit", False) in list(frames(record / INPUTS))
+    result = await replayed(home, record)
+    assert result.mismatch is None
+    assert result.state_hash == result.recorded_state_hash
 
 
 def rewrite(record: Path, to: Path, change: Callable[[list[Frame]], Sequence[Frame]]) -> Path:
