@@ -10,19 +10,18 @@ the open group, so that nothing is ever folded between a group's opening and its
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry
 from capability.keys import Signer
 from crdt.codec import encode
 from mesh import greeting
-from mesh.core.effects import Connect, Disconnect, Effect, Log, Persist, Reply, Send
+from mesh.core.effects import Disconnect, Effect, Log, Persist, Reply, Send
 from mesh.core.errors import LocalError, ProtocolViolation
 from mesh.core.inputs import (
-    Address,
     DialFailed,
     Found,
     Input,
@@ -39,7 +38,7 @@ from mesh.core.inputs import (
     SyncNow,
     Tick,
 )
-from mesh.core.limits import MESSAGE_BYTES_MAX, SKEW_MS_MAX
+from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.core.ports import LogReader
 from mesh.core.records import PutMeta
 from mesh.gossip.broadcast import Broadcast
@@ -47,7 +46,7 @@ from mesh.gossip.limits import HELLO_BYTES_MAX
 from mesh.gossip.membership import Membership
 from mesh.gossip.messages import Entries, Goodbye, GoodbyeCode, Hello, Message, Push, Rows
 from mesh.gossip.reconcile import ForkFound, Reconcile
-from mesh.greeting import Refused
+from mesh.greeting import EngineConfig, Refused
 from mesh.replica.admission import Outcome
 from mesh.replica.replica import Replica
 from mesh.status import LinkState, status_of
@@ -55,16 +54,6 @@ from mesh.wire import Unknown, decode_message, encode_message
 
 #: Goodbyes of peers that `status` still shows.
 _FAREWELLS_MAX: Final = 16
-
-
-@frozen
-class EngineConfig:
-    """What a node says of itself. `listen` are the addresses that peers may dial."""
-
-    name: str
-    region: str = ""
-    listen: tuple[Address, ...] = ()
-    software: str = "worknode-mesh"
 
 
 @define
@@ -124,7 +113,7 @@ class Engine:
                 return self.replica.submit(input, now)
             except LocalError as error:
                 return [Reply(input.request, error=error)]
-        return self.replica.seal() + self._route(input, now)
+        return self.replica.seal() + self._mark_sent() + self._route(input, now)
 
     def _route(self, item: Input, now: Now) -> list[Effect]:
         match item:
@@ -217,14 +206,9 @@ class Engine:
             return effects
         hello = greeting.say(
             self.replica,
-            peer=item.peer,
-            chain=greeting.chain_of(self.replica, self.reader),
-            join=greeting.join_signer(self.reader),
-            handshake_hash=item.handshake_hash,
-            name=self.config.name,
-            region=self.config.region,
-            software=self.config.software,
-            addresses=self.config.listen,
+            self.reader,
+            caller=greeting.Caller(item.peer, item.handshake_hash),
+            config=self.config,
             now=now,
         )
         return [*effects, Send(item.link, encode_message(hello))]
@@ -292,30 +276,26 @@ class Engine:
         return [Disconnect(link, "goodbye"), Log("warning", "peer said goodbye", fields)]
 
     def _hello(self, link: int, state: LinkState, hello: Hello, now: Now) -> list[Effect]:
+        caller = greeting.Caller(state.peer, state.handshake_hash)
+        effects: list[Effect] = []
         try:
-            caller = greeting.Caller(state.peer, state.handshake_hash)
             chain = greeting.check(hello, replica=self.replica, caller=caller, now=now)
+            greeting.check_heads(hello, self.replica)
+            if chain:
+                effects = self._take_in(chain, now, link)[1]
+                # Only now that it is held can it show that the log of its join key has forked.
+                greeting.check(hello, replica=self.replica, caller=caller, now=now)
         except Refused as refused:
-            return self._refuse(link, refused.code, refused.text)
-        offence = self.replica.check_heads(hello.your_heads)
-        if offence:
-            return self._refuse(link, GoodbyeCode.HEAD_MISMATCH, offence)
-        effects = self._take_in(chain, now, link)[1]
+            return effects + self._refuse(link, refused.code, refused.text)
         state.hello = hello
         state.skew_ms = hello.wall_ms - now.wall_ms
-        effects += self._warn_of_clock(state)
+        effects += greeting.warn_of_clock(state.peer, state.skew_ms)
         effects += self.membership.accepted(link, hello.addresses, hello.name, now)
         effects += self._mark_sent()
         self.broadcast.ready(link)
         return effects + self.reconcile.link_ready(
             link, state.peer, hello.auth_root, hello.data_root, now
         )
-
-    def _warn_of_clock(self, state: LinkState) -> list[Effect]:
-        if abs(state.skew_ms) <= SKEW_MS_MAX:
-            return []
-        fields = (("peer", state.peer.hex()), ("skew_ms", state.skew_ms))
-        return [Log("warning", "clocks differ", fields)]
 
     def _message(self, link: int, message: Message, now: Now) -> list[Effect]:
         if isinstance(message, Push):
@@ -344,14 +324,15 @@ class Engine:
 
     def _forks(self, link: int, forks: Sequence[ForkFound], now: Now) -> list[Effect]:
         effects: list[Effect] = []
-        forked: list[tuple[bytes, int]] = []
+        settled: set[tuple[bytes, int]] = set()
         for fork in forks:
             outcome, more, offence = self.replica.receive_proof(fork.first, fork.second, now)
             effects += more
-            forked += outcome.forked
+            settled |= outcome.settled
             if offence:
                 effects += self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
-        return effects + self.reconcile.forks_done(link, forked, now)
+        effects += self.reconcile.forks_done(link, sorted(settled), now)
+        return effects + self._let_go(settled, now)
 
     def _take_in(
         self, batch: Sequence[bytes], now: Now, link: int | None
@@ -360,15 +341,26 @@ class Engine:
         outcome, effects, offence = self.replica.receive(batch, now)
         if outcome.held:
             effects += self.broadcast.new_entries([_parcel(e) for e in outcome.held], link)
-        for author, lane in outcome.forked:
+        for author, lane in sorted(outcome.settled):
             effects += self.reconcile.proof_held(author, lane)
         if offence and link is not None:
             effects += self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
-        return outcome, effects
+        return outcome, effects + self._let_go(outcome.settled, now)
+
+    def _let_go(self, settled: Collection[tuple[bytes, int]], now: Now) -> list[Effect]:
+        """A fork of an authority log may have ended memberships: refuse those who have none now."""
+        effects: list[Effect] = []
+        touches_members = any(lane == LANE_AUTHORITY for _, lane in settled)
+        for link, state in sorted(self.links.items()) if touches_members else ():
+            void = state.hello and greeting.why_void(state.hello, self.replica, state.peer, now)
+            if void:
+                effects += self._refuse(link, GoodbyeCode.NOT_A_MEMBER, void)
+        return effects
 
     def _push(self) -> list[Effect]:
         fresh = self.replica.take_fresh()
-        if not fresh:
+        # A home that peers know to be behind would spread the fork that a new key can still avoid.
+        if not fresh or self.replica.writer.blocked:
             return []
         return self._mark_sent() + self.broadcast.new_entries(
             [_parcel(entry) for entry in fresh], None
@@ -395,4 +387,4 @@ def _places(outcome: Outcome) -> list[tuple[bytes, int, int]]:
     return [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
 
 
-__all__ = ["Connect", "Engine", "EngineConfig", "LinkState"]
+__all__ = ["Engine", "EngineConfig", "LinkState"]

@@ -10,6 +10,7 @@ expired since shows the inviter's pin instead.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from attrs import frozen
@@ -38,10 +39,12 @@ from capability.permissions import READ
 from capability.ticket import join_proof, verify_join_proof
 from capability.verdict import Reason, Verdict
 from crdt.codec import decode
+from mesh.core.effects import Effect, Log
 from mesh.core.inputs import Address, Now
+from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.ports import LogReader
 from mesh.gossip.messages import EXT_NAME, GoodbyeCode, Hello, Join
-from mesh.replica.replica import RULES_VERSION, Replica
+from mesh.replica.replica import RESTORED, RULES_VERSION, Replica
 
 PROTO_MIN: Final = 1
 PROTO_MAX: Final = 1
@@ -57,6 +60,16 @@ class Refused(Exception):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+@frozen
+class EngineConfig:
+    """What a node says of itself. `listen` are the addresses that peers may dial."""
+
+    name: str
+    region: str = ""
+    listen: tuple[Address, ...] = ()
+    software: str = "worknode-mesh"
 
 
 @frozen
@@ -79,24 +92,20 @@ class Evidence:
 
 def say(
     replica: Replica,
+    reader: LogReader,
     *,
-    peer: bytes,
-    chain: tuple[bytes, ...],
-    join: SeedSigner | None,
-    handshake_hash: bytes,
-    name: str,
-    region: str,
-    software: str,
-    addresses: tuple[Address, ...],
+    caller: Caller,
+    config: EngineConfig,
     now: Now,
 ) -> Hello:
-    """This node's hello to *peer*."""
+    """This node's hello to the caller, or to whom it calls."""
     signature = b""
+    join = join_signer(reader)
     if join is not None:
         signature = join_proof(
             join,
             mesh_id=replica.mesh_id,
-            handshake_hash=handshake_hash,
+            handshake_hash=caller.handshake_hash,
             node_key=replica.author,
         )
     auth_root, data_root = replica.port.roots()
@@ -104,17 +113,24 @@ def say(
         proto_min=PROTO_MIN,
         proto_max=PROTO_MAX,
         features=FEATURES,
-        software=software,
+        software=config.software,
         rules=RULES_VERSION,
         auth_root=auth_root,
         data_root=data_root,
-        your_heads=replica.port.heads_of(peer),
-        addresses=addresses,
-        region=region,
+        your_heads=replica.port.heads_of(caller.key),
+        addresses=config.listen,
+        region=config.region,
         wall_ms=max(now.wall_ms, 0),
-        join=Join(chain, signature),
-        ext=((EXT_NAME, name),),
+        join=Join(chain_of(replica, reader), signature),
+        ext=((EXT_NAME, config.name),),
     )
+
+
+def warn_of_clock(peer: bytes, skew_ms: int) -> list[Effect]:
+    """A line for the operator if a peer's clock is so far off that entries would be parked."""
+    if abs(skew_ms) <= SKEW_MS_MAX:
+        return []
+    return [Log("warning", "clocks differ", (("peer", peer.hex()), ("skew_ms", skew_ms)))]
 
 
 def chain_of(replica: Replica, reader: LogReader) -> tuple[bytes, ...]:
@@ -154,8 +170,10 @@ def check(hello: Hello, *, replica: Replica, caller: Caller, now: Now) -> tuple[
     if hello.join is None or not hello.join.chain:
         raise Refused(GoodbyeCode.NOT_A_MEMBER, "you show no grant of this mesh")
     evidence = read_chain(hello.join.chain, mesh_id=replica.mesh_id, peer=caller.key)
-    if evidence.member is not None:
-        _check_verdict(evidence.member, replica)
+    if evidence.grant is not None and evidence.grant.exp_ms <= now.wall_ms:
+        raise Refused(GoodbyeCode.NOT_A_MEMBER, "your grant has expired: ask for a new one")
+    if void := _void_link(evidence.entries, replica):
+        raise Refused(GoodbyeCode.NOT_A_MEMBER, void)
     if evidence.join_grant is not None:
         _check_use(evidence, hello.join.signature, replica, caller, now)
     return tuple(entry.encode() for entry in evidence.entries if entry.header.kind == KIND_GRANT)
@@ -176,12 +194,36 @@ def _is_member(replica: Replica, key: bytes, now: Now) -> bool:
     )
 
 
-def _check_verdict(member: Entry, replica: Replica) -> None:
-    """A grant that is held and void admits nobody, however good its bytes are."""
-    if member.id in replica.table.number:
-        verdict, reason = replica.held.ledger.judge(member.header, member.id)
-        if verdict is Verdict.VOID:
-            raise Refused(GoodbyeCode.NOT_A_MEMBER, f"your grant does not count: {reason}")
+def check_heads(hello: Hello, replica: Replica) -> None:
+    """
+    What the caller states of this node's own logs.
+
+    Raises:
+        Refused: It holds more of them than this node does, or states what nobody has signed.
+    """
+    offence = replica.check_heads(hello.your_heads)
+    if offence == RESTORED:
+        raise Refused(GoodbyeCode.HEAD_MISMATCH, offence)
+    if offence:
+        text = "the head that you state of this node's log is not its own"
+        raise Refused(GoodbyeCode.PROTOCOL_VIOLATION, text)
+
+
+def why_void(hello: Hello, replica: Replica, key: bytes, now: Now) -> str:
+    """Why somebody who has been let in is no member any more; empty while it is one."""
+    if hello.join is None or _is_member(replica, key, now):
+        return ""
+    return _void_link(map(decode_entry, hello.join.chain), replica)
+
+
+def _void_link(entries: Iterable[Entry], replica: Replica) -> str:
+    """A link that is held and void admits nobody, however good its bytes are."""
+    for entry in entries:
+        if entry.header.kind == KIND_GRANT and entry.id in replica.table.number:
+            verdict, reason = replica.held.ledger.judge(entry.header, entry.id)
+            if verdict is Verdict.VOID:
+                return f"your grant does not count: {reason}"
+    return ""
 
 
 def read_chain(chain: tuple[bytes, ...], *, mesh_id: bytes, peer: bytes) -> Evidence:
@@ -267,6 +309,8 @@ def _is_pinned(evidence: Evidence) -> bool:
     if last.header.kind != KIND_PIN or last.header.author != join_grant.header.author:
         return False
     tip = (member.header.seq, member.id)
-    return any(
-        row.author == member.header.author and row.auth == tip for row in decode_pin(last.body).rows
-    )
+    try:
+        rows = decode_pin(last.body).rows
+    except CapabilityError:
+        return False
+    return any(row.author == member.header.author and row.auth == tip for row in rows)

@@ -71,7 +71,7 @@ class Outcome:
     refused: list[Refusal] = field(factory=list)
     #: (author, lane, seq) of every good entry of the batch, also of those that were held.
     shown: list[tuple[bytes, int, int]] = field(factory=list)
-    #: A peer holds entries of this node's own log that contradict it.
+    #: A peer holds entries of this node's own log that this node has not written.
     own_branch: bool = False
 
     def note(self, change: Change) -> None:
@@ -171,8 +171,10 @@ class Admission:
         header = entry.header
         key = (header.author, header.lane)
         place = self.held.ledger.place(header, entry.id)
-        if header.author == self.own and place in (Place.BRANCH, Place.MISMATCH):
+        if header.author == self.own and place is not Place.HELD:
+            # Nobody else can sign it, so this home is a copy: of this one, or this one of another.
             outcome.own_branch = True
+        if header.author == self.own and place in (Place.BRANCH, Place.MISMATCH):
             self.refuse(entry, "another branch of this node's own log", outcome)
             return False
         match place:

@@ -185,7 +185,7 @@ class Replica:
         effects: list[Effect] = []
         if outcome.own_branch and not self.writer.blocked:
             self.writer.blocked = RESTORED
-            effects.append(Log("error", "own log has another branch", ()))
+            effects.append(Log("error", "own log is ahead of this home", ()))
         outcome.records += self._proofs(outcome)
         if outcome.records:
             effects.append(Persist(tuple(outcome.records)))
@@ -225,13 +225,12 @@ class Replica:
 
     def seal(self) -> list[Effect]:
         """Seal the open group, if any."""
-        effects = self.writer.seal()
-        return effects + self.finish() if effects else []
+        # Also when no group is open: the pen may have issued a grant, or sealed one, on the way.
+        return self.writer.seal() + self.finish()
 
     def seal_pending(self, now: Now) -> list[Effect]:
         """Seal all LOCAL rows."""
-        effects = self.writer.seal_pending(now) + self.writer.seal()
-        return effects + self.finish() if effects else []
+        return self.writer.seal_pending(now) + self.writer.seal() + self.finish()
 
     def finish(self) -> list[Effect]:
         """Bring the frontier up to date and give out events."""

@@ -36,6 +36,8 @@ class Host:
     replies: dict[int, Reply] = field(factory=dict)
     logs: list[Log] = field(factory=list)
     events: list[Event] = field(factory=list)
+    #: Those of the last batch.
+    effects: list[Effect] = field(factory=list)
     #: Ids of entries whose durability was acknowledged.
     acknowledged: list[bytes] = field(factory=list)
     #: Die in the next batch, when this many of its effects are done.
@@ -80,7 +82,7 @@ class Host:
         self._finish(effects, inputs)
 
     def _finish(self, effects: list[Effect], inputs: Sequence[Input]) -> None:
-        effects = effects + self.engine.flush(self.now)
+        effects = self.effects = effects + self.engine.flush(self.now)
         records = [r for effect in effects if isinstance(effect, Persist) for r in effect.records]
         try:
             self.store.commit(records)
