@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,7 @@ class OutputClosed(Exception):
 class App:
     """The global options of one run of the command, and its output."""
 
-    __slots__ = ("_home", "_width", "is_json", "session", "warned")
+    __slots__ = ("_began_s", "_home", "_width", "is_json", "session", "warned")
 
     def __init__(self) -> None:
         self._home: Path | None = None
@@ -39,6 +40,7 @@ class App:
         self.session = os.environ.get("MESH_SESSION", "")
         self.warned: set[str] = set()
         self._width = 0
+        self._began_s = time.monotonic()
 
     @property
     def home(self) -> Home:
@@ -73,13 +75,10 @@ class App:
             self.clear_progress()
             print(text, file=sys.stderr, flush=True)
 
-    @property
-    def shows_progress(self) -> bool:
-        return sys.stderr.isatty()
-
     def progress(self, text: str) -> None:
-        """Replace the line of progress; nothing unless standard error is a terminal."""
-        if self.shows_progress:
+        """Replace the line of progress; none on quick work, or without a terminal."""
+        is_long = time.monotonic() - self._began_s >= PROGRESS_AFTER_S
+        if is_long and sys.stderr.isatty():
             print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
             self._width = len(text)
 

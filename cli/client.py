@@ -66,6 +66,19 @@ class _UnixConnection(http.client.HTTPConnection):
             raise NotRunning from error
 
 
+def is_served(path: Path | None) -> bool:
+    """Whether a node listens at *path*."""
+    if path is None:
+        return False
+    connection = _UnixConnection(path, 1.0)
+    try:
+        connection.connect()
+    except NotRunning:
+        return False
+    connection.close()
+    return True
+
+
 def call(
     path: Path,
     name: str,

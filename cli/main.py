@@ -1,4 +1,4 @@
-"""The entry point: finds the command, loads it and nothing else, and turns errors into exit codes."""
+"""The entry point: loads one command and nothing else, and turns errors into exit codes."""
 
 from __future__ import annotations
 

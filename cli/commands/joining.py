@@ -167,7 +167,7 @@ def _stop(app: App) -> None:
 
 
 def _undo(path: Path) -> None:
-    """Take away the home that this very command made, so that a better ticket finds a free place."""
+    """Take away the home that this command made, so that a better ticket finds a free place."""
     for name in ("identity.key", "mesh.db", "mesh.db-wal", "mesh.db-shm", "node.lock", "node.log"):
         (path / name).unlink(missing_ok=True)
     for folder in (path / "run", path):

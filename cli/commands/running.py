@@ -82,13 +82,11 @@ def up(
     foreground: bool,
 ) -> None:
     """Start the node in the background; `mesh down` stops it."""
-    home = app.home.open(app.home.path)
+    app.home.open(app.home.path)
     options = options_of(app, listen=listen, peers=peers, advertise=advertise, no_mdns=no_mdns)
     if foreground:
         run_here(app, options)
         return
-    # The lock is asked for here as well, for the answer comes at once.
-    home.lock().release()
     from cli import spawn  # noqa: PLC0415 - beside its use
 
     data = spawn.start(options)

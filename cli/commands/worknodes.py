@@ -12,6 +12,8 @@ from cli.app import App, command
 from mesh.core.errors import UsageError
 
 _BYTES_MAX = 64 * 1024
+#: What the node lists at most; asked for more, it refuses.
+LIST_MAX = 20_000
 
 
 def _pairs(given: tuple[str, ...]) -> list[list[str]]:
@@ -109,6 +111,8 @@ def list_(
     }
     data = app.call("list", arguments)
     app.done(data, render.worknodes(data))
+    if limit is None and len(data) >= LIST_MAX:
+        app.note(f"only the first {LIST_MAX} are shown; name a place with --under")
 
 
 @command("search")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -96,7 +97,7 @@ def _text(argument: Argument, value: object) -> str:
 
 
 def _number(argument: Argument, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise argument.refuse(value, "a number")
     low, high = argument.least, argument.most
     if (low is not None and value < low) or (high is not None and value > high):

@@ -14,6 +14,7 @@ from capability.verdict import Verdict
 from crdt.hlc import milliseconds
 from mesh.api.arguments import Argument
 from mesh.api.context import Context, Operation
+from mesh.core.errors import Precondition
 from mesh.core.events import Event
 from mesh.node.subscriptions import Reset
 from mesh.replica.fold import data_of
@@ -130,6 +131,8 @@ def _waiting_rows(replica: Replica, views: Views, node: bytes) -> list[dict[str,
 
 async def _watch(context: Context, given: dict[str, Any]) -> Any:
     """Tell events until the caller goes away; `limit` ends it before, for scripts."""
+    if not context.is_running:
+        raise Precondition("the node is not running, so nothing happens", hint="start it: mesh up")
     replica = context.node.replica
     under = resolve(replica, given["node"]) if given["node"] else None
     told = 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Final
@@ -38,6 +39,9 @@ from mesh.storage.home import Home
 #: Operations that run at once, and streams besides; beyond, callers are told to come again.
 OPERATIONS_AT_ONCE_MAX: Final = 64
 STREAMS_AT_ONCE_MAX: Final = 64
+#: Operations with more than a megabyte of arguments; each may hold tens of megabytes.
+LARGE_AT_ONCE_MAX: Final = 2
+_LARGE_BYTES: Final = 1024 * 1024
 #: Lines of a stream that wait for a slow reader; beyond, the operation waits.
 LINES_WAITING_MAX: Final = 64
 #: A caller must have sent its arguments within this time.
@@ -93,7 +97,7 @@ async def serve_http(node: Node, listener: socket.socket, stop: trio.Event) -> N
 class _Door:
     node: Node
     stop: trio.Event
-    _busy: dict[bool, int] = field(factory=lambda: {False: 0, True: 0})
+    _busy: Counter[str] = field(factory=Counter)
 
     async def answer(self, request: Request) -> Response:
         try:
@@ -112,14 +116,18 @@ class _Door:
 
     @contextmanager
     def _place(self, operation: Operation) -> Iterator[None]:
-        most = STREAMS_AT_ONCE_MAX if operation.is_stream else OPERATIONS_AT_ONCE_MAX
-        if self._busy[operation.is_stream] >= most:
+        queue, most = "plain", OPERATIONS_AT_ONCE_MAX
+        if operation.is_stream:
+            queue, most = "stream", STREAMS_AT_ONCE_MAX
+        elif operation.bytes_max > _LARGE_BYTES:
+            queue, most = "large", LARGE_AT_ONCE_MAX
+        if self._busy[queue] >= most:
             raise BackPressure(f"{most} calls are under way already", hint="try again later")
-        self._busy[operation.is_stream] += 1
+        self._busy[queue] += 1
         try:
             yield
         finally:
-            self._busy[operation.is_stream] -= 1
+            self._busy[queue] -= 1
 
     async def _answer_once(self, operation: Operation, given: object) -> Response:
         context = Context(self.node, is_running=True, stop=self.stop.set)

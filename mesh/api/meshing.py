@@ -122,7 +122,7 @@ def _agreeing(peers: list[dict[str, Any]]) -> int:
 
 
 def _is_in_sync(peers: list[dict[str, Any]]) -> bool:
-    """Whether digests were exchanged with everybody who is connected, and agreed; not for nobody."""
+    """Whether digests were exchanged with all who are connected, and agreed; not for nobody."""
     return bool(peers) and _agreeing(peers) == len(peers)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final
+
+import trio
 
 from capability.ids import NONCE_BYTES, TRASH
 from mesh.api.arguments import Argument
@@ -18,10 +21,12 @@ from mesh.worknode.compose import Door, create_writes, shared_key, update_writes
 from mesh.worknode.kinds import KindRegistry
 from mesh.worknode.names import above, short_id
 from mesh.worknode.resolve import resolve
-from mesh.worknode.view import kind_of, list_worknodes, tree, worknode_view
+from mesh.worknode.view import Views, kind_of, walk, worknode_view
 
-#: Worknodes of one answer. A whole mesh of this size is exported, not listed.
-WORKNODES_MAX: Final = 100_000
+#: Worknodes of one answer; some 30 MB of JSON. More than that is for an export.
+WORKNODES_MAX: Final = 20_000
+#: After so many views others get their turn.
+_TURN_VIEWS: Final = 50
 TREE_DEPTH_MAX: Final = 256
 _KIND_DEFAULT: Final = "task"
 
@@ -76,24 +81,60 @@ async def _show(context: Context, given: dict[str, Any]) -> Any:
 
 async def _list(context: Context, given: dict[str, Any]) -> Any:
     replica = context.node.replica
-    return list_worknodes(
-        replica,
-        under=resolve(replica, given["under"]) if given["under"] else None,
-        kind=given["kind"],
-        status=given["status"],
-        text=given["text"],
-        archived=given["archived"],
-        limit=given["limit"],
-        label=context.labels(),
-    )
+    under = replica.store.root
+    if given["under"]:
+        under = resolve(replica, given["under"])
+    elif given["archived"]:
+        under = TRASH
+    words = (given["text"] or "").casefold()
+
+    def keeps(item: dict[str, Any]) -> bool:
+        return (
+            given["kind"] in {None, item["kind"]}
+            and given["status"] in {None, item["status"]}
+            and (not words or words in _words(item))
+        )
+
+    found = await _views(context, walk(replica.store, under), keeps, given["limit"])
+    return [item for _, item in found]
 
 
 async def _tree(context: Context, given: dict[str, Any]) -> Any:
     replica = context.node.replica
-    under = resolve(replica, given["node"]) if given["node"] else None
-    return tree(
-        replica, under, depth_max=given["depth"], limit=given["limit"], label=context.labels()
-    )
+    under = resolve(replica, given["node"]) if given["node"] else replica.store.root
+    below = walk(replica.store, under, depth_max=given["depth"])
+    found = await _views(context, chain([(0, under)], below), lambda _: True, given["limit"])
+    return [{**item, "depth": depth} for depth, item in found]
+
+
+async def _views(
+    context: Context,
+    nodes: Iterable[tuple[int, bytes]],
+    keeps: Callable[[dict[str, Any]], bool],
+    limit: int,
+) -> list[tuple[int, dict[str, Any]]]:
+    """
+    (depth, view) of those of *nodes* that are wanted, with turns for others in between.
+
+    The walk is done at once, so that a move meanwhile can neither hide a Worknode nor show it
+    twice; the views, which cost ten times as much, are made as things then are.
+    """
+    replica = context.node.replica
+    found: list[tuple[int, dict[str, Any]]] = []
+    views = Views(replica, label=context.labels())
+    for number, (depth, node) in enumerate(list(nodes)):
+        if len(found) >= limit:
+            break
+        item = views.view(node)
+        if keeps(item):
+            found.append((depth, item))
+        if number % _TURN_VIEWS == 0:
+            await trio.lowlevel.checkpoint()
+    return found
+
+
+def _words(item: dict[str, Any]) -> str:
+    return f"{item['title']}\n{item['fields'].get('description') or ''}".casefold()
 
 
 async def _update(context: Context, given: dict[str, Any]) -> Any:

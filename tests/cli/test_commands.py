@@ -87,7 +87,7 @@ def test_a_mistake_has_its_exit_code_and_one_line_with_a_remedy(
 
 
 def test_what_needs_a_running_node_says_so(founded: Machine) -> None:
-    for words in (["invite"], ["sync"]):
+    for words in (["invite"], ["sync"], ["watch"]):
         assert "mesh up" in founded.fails(5, *words)["hint"]
 
 
@@ -147,6 +147,23 @@ def test_unique_prefixes_are_enough_and_others_are_named(shared: Machine) -> Non
     assert shared.ok("show", made[0][:10])["id"] == made[0]
     error = shared.fails(2, "show", "/Same name")
     assert all(node[:8] in error["message"] for node in made)
+
+
+def test_lists_are_filtered_and_bounded(shared: Machine) -> None:
+    from cli.commands.worknodes import LIST_MAX
+    from mesh.api.worknodes import WORKNODES_MAX
+
+    assert LIST_MAX == WORKNODES_MAX
+    place = shared.ok("create", "A place", "--kind", "folder")["id"]
+    inside = shared.ok("create", "Inside", "--under", place, "--set", "description=Hidden WORD")
+    assert shared.ok("list", "--kind", "folder")[0]["id"] == place
+    assert shared.ok("list", "--under", place) == [inside] == shared.ok("search", "hidden word")
+    assert shared.ok("list", "--under", place, "--status", "completed") == []
+    assert len(shared.ok("list", "--limit", "1")) == 1
+    assert shared.ok("list", "--limit", "0") == []
+    shared.fails(2, "list", "--limit", str(LIST_MAX + 1))
+    assert [item["depth"] for item in shared.ok("tree", place)] == [0, 1]
+    assert [item["id"] for item in shared.ok("tree", "--depth", "0")] != [place]
 
 
 def test_a_key_names_the_same_worknode_again(shared: Machine) -> None:
