@@ -44,6 +44,8 @@ from mesh.worknode.store import Birth, Births, Creation, Store
 #: Remembered permissions: per grant, and grants. A guess: the Worknodes that one agent works on.
 _ALLOWED_MAX: Final = 4_096
 _ALLOWED_GRANTS_MAX: Final = 64
+#: Decoded bodies that are kept for operations which wait. A guess: one per author who is ahead.
+_BODIES_MAX: Final = 8
 
 
 class Draft(NamedTuple):
@@ -163,6 +165,7 @@ class Fold:
     refused: dict[str, int] = field(factory=dict)
     drafts: list[Draft] = field(factory=list)
     births: Births = field(init=False)
+    _bodies: dict[int, Data | None] = field(factory=dict)
     #: What `Context.allowed` has by (leaf, author): bounded, since it can be found anew.
     _allowed: dict[tuple[bytes, bytes], set[tuple[bytes, int]]] = field(factory=dict)
 
@@ -193,13 +196,23 @@ class Fold:
             self._wake(node)
 
     def _wake(self, node: bytes) -> None:
+        by_entry: dict[int, list[int]] = {}
         for n, index in self.waiting.pop(node, {}):
-            if not self.table.counts(n):
-                continue
-            entry = self.read(n)
-            data = data_of(entry)
-            if data is not None:
-                self.fold(facts_of(n, entry), data, indexes=(index,))
+            by_entry.setdefault(n, []).append(index)
+        for n, indexes in by_entry.items():
+            if self.table.counts(n):
+                entry = self.read(n)
+                data = self._body(n, entry)
+                if data is not None:
+                    self.fold(facts_of(n, entry), data, indexes=indexes)
+
+    def _body(self, n: int, entry: Entry) -> Data | None:
+        """A body, kept for a while: the births that an entry waits for tend to come together."""
+        if n not in self._bodies:
+            if len(self._bodies) >= _BODIES_MAX:
+                self._bodies.pop(next(iter(self._bodies)))
+            self._bodies[n] = data_of(entry)
+        return self._bodies[n]
 
     def fold(
         self,

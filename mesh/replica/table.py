@@ -63,15 +63,6 @@ class EntryTable:
         self.ids[n] = entry.id
         self.number[entry.id] = n
 
-    def drop_last(self) -> None:
-        """Take back a provisional row that nothing refers to."""
-        assert not self.ids[-1], "only a provisional row can be taken back"
-        self.by_leaf[self.leaves[-1]].pop()
-        for column in (self.ids, self.authors, self.leaves, self.lanes, self.verdicts):
-            column.pop()
-        self.seqs.pop()
-        self.hlcs.pop()
-
     def counts(self, n: int) -> bool:
         """Whether the entry's operations are to be folded now."""
         return self.verdicts[n] == Verdict.COUNTS and n not in self.parked

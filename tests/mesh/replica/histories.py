@@ -145,7 +145,7 @@ class _Teller:
         self.write(by, listed, refs)
 
     def op(self, by: Hand, refs: list[bytes], index: int) -> Op:
-        # Often the same few, so that writes meet; the first three are those that are sure to be born.
+        # Often the same few, so that writes meet.
         node = self.random.choice(self.nodes[: 5 if self.chance(50) else None])
         name = self.random.choice("xy")
         age = self.random.choice((0, 0, 0, 1, 3, 1 << 16))

@@ -210,9 +210,9 @@ class Oracle:
                     total = sum(a[2] for a in adds)  # type: ignore[misc]
                     cells.append((*cell, (_total(total), len(adds))))
                 elif live:
-                    rows = sorted((a[1], a[0][0], a[2]) for a in live)  # type: ignore[index,type-var]
+                    rows = sorted((a[1], a[0][0], a[2]) for a in live)
                     cells.append((*cell, tuple(rows)))
-            shape = (tuple(sorted(node.creates)), node.place, tuple(cells))  # type: ignore[type-var]
+            shape = (tuple(sorted(node.creates)), node.place, tuple(cells))
             if any(shape):
                 found[node_id] = shape
         return found

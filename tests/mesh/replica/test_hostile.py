@@ -238,7 +238,7 @@ def test_not_later_than_the_one_before_is_refused_for_good() -> None:
     stamp = stage.first.header.hlc
     for hlc in (stamp, stamp - 1):
         outcome = stage.node.receive([stage.bob.twin().data(put(stage.task, "f", "bad"), hlc=hlc)])
-        assert [r.reason for r in outcome.refused] == ["stamp not after the one before it"]  # type: ignore[attr-defined]
+        assert [r.reason for r in outcome.refused] == ["stamp not after the one before it"]
     assert [r.reason for r in stage.node.replica.admission.refusals] == [
         "stamp not after the one before it"
     ] * 2

@@ -71,7 +71,7 @@ def test_equal_stamps_are_settled_by_author_seq_and_index_and_not_by_arrival() -
         for at in [*order, *order]:
             node.receive([writes[at]])
         state = shown(node.replica)[stage.task]
-        values = {name: value for _, name, _, (_, _, value) in state[2][:2]}  # type: ignore[misc,index,union-attr]
+        values = {name: value for _, name, _, (_, _, value) in state[2][:2]}
         assert values == {"f": "high", "g": "5"}
         hashes.add(node.replica.state_hash())
     assert len(hashes) == 1

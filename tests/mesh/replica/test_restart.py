@@ -1,4 +1,4 @@
-"""A restart from the log, or from a snapshot and the tail, changes nothing that a peer could see."""
+"""A restart from the log, or from a snapshot and the tail, changes nothing for anybody."""
 
 from __future__ import annotations
 

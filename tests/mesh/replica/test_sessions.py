@@ -49,6 +49,16 @@ def test_where_no_session_grant_can_be_made_the_nodes_own_serves(caveat: tuple[i
         )
 
 
+def test_the_grant_made_for_a_local_write_shows_in_the_frontier() -> None:
+    desk = Desk()
+    effects = desk.submit(field_of(desk, "a"), level=LOCAL, session="agent")
+    desk.node.run(effects + desk.node.replica.seal())
+    before = desk.node.replica.port.roots()
+    assert desk.node.replica.port.row(desk.bob.author, 0).seq == 1
+    desk.node.reload()
+    assert desk.node.replica.port.roots() == before
+
+
 def test_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.replica.standing.SESSIONS_MAX", 1)
     desk = Desk()

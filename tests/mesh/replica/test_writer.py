@@ -29,7 +29,7 @@ from tests.mesh.replica.hand import create, hand, put
 from tests.mesh.replica.oracle import shown
 from tests.mesh.replica.world import TODAY_MS, new_mesh, node_of
 
-# -- groups -----------------------------------------------------------------------------------------
+# -- groups ---------------------------------------------------------------------------------------
 
 
 def test_writes_of_one_session_share_an_entry_and_are_answered_after_it() -> None:
@@ -80,7 +80,7 @@ def test_a_write_sees_those_before_it_in_the_same_submit() -> None:
     )
     store = desk.node.replica.store
     live = {
-        name: [value for _, value in store.cell(node, (0, name, kind)).dots.values()]  # type: ignore[union-attr]
+        name: [value for _, value in store.cell(node, (0, name, kind)).dots.values()]
         for name, kind in (("s", 5), ("m", 4))
     }
     assert live == {"s": ["y"], "m": [2]}
@@ -113,7 +113,7 @@ def test_large_groups_stay_below_the_size_of_an_entry() -> None:
     desk.agrees()
 
 
-# -- all or nothing ---------------------------------------------------------------------------------
+# -- all or nothing -------------------------------------------------------------------------------
 
 BAD: list[tuple[type[Exception], Callable[[Desk], Write]]] = [
     (NotFound, lambda d: SetRegister(b"\7" * 16, 0, "f", 1)),
@@ -208,7 +208,7 @@ def test_a_failed_commit_leaves_nothing() -> None:
     desk.agrees()
 
 
-# -- what will not count ----------------------------------------------------------------------------
+# -- what will not count --------------------------------------------------------------------------
 
 
 def test_an_own_entry_that_will_not_count_is_not_in_the_state() -> None:
@@ -235,6 +235,7 @@ def test_a_home_whose_log_has_forked_does_not_write_on() -> None:
     desk = Desk()
     first, second = (desk.bob.twin().data(put(desk.task, "f", at)) for at in (1, 2))
     own = desk.node.log()[-1]
+    desk.node.write(field_of(desk, "row"), level=LOCAL)
     other = min(first, second, key=lambda e: e.id == own.id)
     _, effects, _ = desk.node.replica.receive_proof(
         own.signed_header, other.signed_header, desk.node.now
@@ -242,6 +243,13 @@ def test_a_home_whose_log_has_forked_does_not_write_on() -> None:
     desk.node.run(effects)
     with pytest.raises(Precondition, match="forked"):
         desk.node.write(field_of(desk, "a"))
+    # What was acknowledged goes into the log all the same, where it shows as void.
+    before = desk.node.replica.state_hash()
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    assert desk.node.replica.counts()["pending"] == 0
+    assert desk.node.replica.state_hash() == before
+    desk.node.reload()
+    assert desk.node.replica.state_hash() == before
 
 
 def test_a_restored_home_is_blocked_by_its_peers_heads() -> None:
