@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
 from capability import ops
+from capability.columns import Registers, registers
 from capability.errors import FormError
-from capability.form import Value, array, binary, close_body, fixed, open_body, text, unsigned
+from capability.form import Value, array, binary, close_body, fixed, record, text, unsigned
 from capability.ids import (
     CLASS_OWN,
     CLASS_SHARED,
@@ -27,7 +28,9 @@ from capability.ids import (
 )
 from capability.keys import PUBLIC_BYTES
 from capability.limits import (
+    BODY_BYTES_MAX,
     CITES_MAX,
+    DEPTH_MAX,
     HEADS_MAX,
     INT_MAX,
     KEY_BYTES_MAX,
@@ -57,8 +60,11 @@ from capability.ops import (
     WireDot,
 )
 from capability.values import check_value
+from crdt.codec import check, unpack
+from crdt.errors import CodecError
 
 _HEAD: Final = 4
+_OPS_AT: Final = 6
 
 
 @frozen
@@ -78,6 +84,8 @@ class Data:
     nodes: tuple[bytes, ...]
     names: tuple[str, ...]
     ops: tuple[Value, ...]
+    #: The same ops by columns, if they are plain register writes and nothing else.
+    registers: Registers | None = field(default=None, eq=False, repr=False)
 
 
 def decode_data(body: bytes) -> Data:
@@ -87,7 +95,24 @@ def decode_data(body: bytes) -> Data:
     Raises:
         FormError: Not canonical, or a table is out of form or bounds; the entry has no effect.
     """
-    return _data(open_body(body, 7, "data"))
+    try:
+        value = unpack(body, size_max=BODY_BYTES_MAX, depth_max=DEPTH_MAX)
+        columns = _columns(value)
+        # Before anything is said of a part: hostile nesting is not to be printed.
+        rest = value if columns is None else cast("tuple[Value, ...]", value)[:_OPS_AT]
+        check(rest, body, depth_max=DEPTH_MAX)
+    except CodecError as error:
+        raise FormError(f"data: {error}") from error
+    return _data(record(value, 7, "data"), columns)
+
+
+def _columns(value: Value) -> Registers | None:
+    if not isinstance(value, tuple) or len(value) != 7:
+        return None
+    *_, nodes, names, listed = value
+    if not (isinstance(nodes, tuple) and isinstance(names, tuple) and isinstance(listed, tuple)):
+        return None
+    return registers(listed, nodes=len(nodes), names=len(names))
 
 
 def encode_data(data: Data) -> bytes:
@@ -105,7 +130,7 @@ def encode_data(data: Data) -> bytes:
     return close_body(value, "data")
 
 
-def _data(value: tuple[Value, ...]) -> Data:
+def _data(value: tuple[Value, ...], columns: Registers | None = None) -> Data:
     session, refs, nheads, frontier, nodes, names, listed = value
     if session != b"":
         fixed(session, WORKNODE_BYTES, "data session")
@@ -120,6 +145,7 @@ def _data(value: tuple[Value, ...]) -> Data:
         nodes=_ids(nodes, WORKNODE_BYTES, NODES_MAX, "data nodes"),
         names=_names(names),
         ops=array(listed, "data ops", most=OPS_MAX),
+        registers=columns,
     )
 
 

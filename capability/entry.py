@@ -26,7 +26,7 @@ from capability.limits import (
     ENTRY_BYTES_MAX,
     HEADER_BYTES_MAX,
 )
-from crdt.codec import decode, encode
+from crdt.codec import decode, encode, unpack
 from crdt.errors import CodecError
 
 FORMAT_VERSION: Final = 1
@@ -154,9 +154,12 @@ def decode_header(data: bytes) -> Header:
 
 def _split(data: bytes) -> tuple[bytes, bytes, bytes]:
     try:
-        value = decode(data, size_max=ENTRY_BYTES_MAX, depth_max=1)
+        value = unpack(data, size_max=ENTRY_BYTES_MAX, depth_max=1)
     except CodecError as error:
         raise FormError(f"entry: {error}") from error
+    # In place of the codec's `check`, which would look at everything once more.
+    if not isinstance(value, tuple) or set(map(type, value)) != {bytes}:
+        raise FormError("entry: expected an array of binaries")
     header, signature, body = record(value, 3, "entry")
     return (
         binary(header, "entry: header", most=HEADER_BYTES_MAX),

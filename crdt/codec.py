@@ -24,7 +24,7 @@ from crdt.errors import CodecError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DEPTH_MAX", "INT_MAX", "INT_MIN", "Value", "decode", "encode"]
+__all__ = ["DEPTH_MAX", "INT_MAX", "INT_MIN", "Value", "check", "decode", "encode", "unpack"]
 
 Value: TypeAlias = "bool | int | str | bytes | tuple[Value, ...] | None"
 
@@ -41,7 +41,9 @@ _UNCOUNTED_BYTES_MAX: Final = 256
 
 _SCALARS: Final = frozenset({type(None), bool, int, str, bytes})
 _PLAIN: Final = _SCALARS | {tuple, list}
-_LONG_ARRAY: Final = re.compile(rb"[\xdc\xdd]")
+_NO_INTS: Final = frozenset({type(None), bool, str, bytes, tuple, list})
+#: First byte and bytes of length of arrays that have more than 15 elements.
+_LONG_ARRAYS: Final = ((b"\xdc", 2), (b"\xdd", 4))
 # What only a float64, an int >= 2**63 or the int -2**63 can begin with; hashes may contain it too.
 _UNFIT: Final = re.compile(rb"\xcb|\xcf[\x80-\xff]|\xd3\x80")
 
@@ -81,18 +83,39 @@ def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> Value:
     Raises:
         CodecError: Anything else than the canonical bytes of one value within the bounds.
     """
+    value = unpack(data, size_max=size_max, depth_max=depth_max)
+    check(value, data, depth_max=depth_max)
+    return value
+
+
+def unpack(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> Value:
+    """
+    `decode` but for `check`, for a caller who proves the same of a body's columns by itself.
+
+    Raises:
+        CodecError: Not the canonical bytes of one value of at most *size_max* bytes.
+    """
     size = len(data)
     if size > size_max:
         raise CodecError(f"{size} bytes, at most {size_max} are accepted")
     if size > _UNCOUNTED_BYTES_MAX and _slots_claimed(data) > _SLOTS_PER_BYTE_MAX * size:
         _walk_headers(data, depth_max)
     value = _unpack(data)
-    unfit = _UNFIT.search(data) is not None
-    if unfit or type(value) is tuple:
-        _check(value, depth_max, ranges=unfit)
     if _pack_checked(value) != data:
         raise CodecError(f"{size} bytes are not in canonical form")
     return value
+
+
+def check(value: Value, data: bytes, *, depth_max: int = DEPTH_MAX) -> None:
+    """
+    Refuse what `unpack` lets through: floats, ints out of range, too deep a nesting.
+
+    Raises:
+        CodecError: *value*, of which *data* are the bytes, is not of the format.
+    """
+    unfit = _UNFIT.search(data) is not None
+    if unfit or type(value) is tuple:
+        _check(value, depth_max, ranges=unfit)
 
 
 def _pack_checked(value: object) -> bytes:
@@ -139,11 +162,13 @@ def _check(value: object, depth_max: int, *, ranges: bool) -> None:
         kinds = set(map(type, level))
         if not kinds <= _PLAIN:
             _check_kinds(level)
-        if ranges:
+            arrays = [item for item in level if isinstance(item, (tuple, list))]
+        else:
+            arrays = [item for item in level if type(item) is tuple or type(item) is list]
+        if ranges and not kinds <= _NO_INTS:
             _check_ranges(level)
-        if kinds <= _SCALARS:
+        if not arrays:
             return
-        arrays = [item for item in level if isinstance(item, (tuple, list))]
         level = list(chain.from_iterable(arrays))
     raise CodecError(f"nested deeper than {depth_max}")
 
@@ -158,22 +183,24 @@ def _check_kinds(level: list[object]) -> None:
 
 
 def _check_ranges(level: list[object]) -> None:
-    for item in level:
-        if isinstance(item, int) and not INT_MIN <= item <= INT_MAX:
-            raise CodecError(f"int {item} is outside {INT_MIN} .. {INT_MAX}")
+    numbers = [item for item in level if isinstance(item, int)]
+    if min(numbers, default=0) < INT_MIN or max(numbers, default=0) > INT_MAX:
+        raise CodecError(f"an int of {numbers!r:.80} is outside {INT_MIN} .. {INT_MAX}")
 
 
 def _slots_claimed(data: bytes) -> int:
     # Counts every byte that could be a long array's header, also inside strings, hence an upper
-    # bound. Arrays of up to 15 need no counting: the unpacker's own stack bounds them.
+    # bound. Arrays of up to 15 need no counting: the unpacker's own stack bounds them. By `find`,
+    # since a regular expression looks at each byte and this is the loop of every decode.
     claimed = 0
     size = len(data)
-    for match in _LONG_ARRAY.finditer(data):
-        at = match.start()
-        width = 2 if data[at] == 0xDC else 4
-        declared = int.from_bytes(data[at + 1 : at + 1 + width], "big")
-        if declared <= size:
-            claimed += declared
+    for header, width in _LONG_ARRAYS:
+        at = data.find(header)
+        while at >= 0:
+            declared = int.from_bytes(data[at + 1 : at + 1 + width], "big")
+            if declared <= size:
+                claimed += declared
+            at = data.find(header, at + 1)
     return claimed
 
 
