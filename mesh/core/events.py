@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import NamedTuple
 
 from crdt.codec import Value
 
 
-@frozen
-class Event:
+class Event(NamedTuple):
     """
-    One change of the state.
+    One change of the state. A tuple: one is made for each Worknode that an entry changes.
 
     `cursor` is this node's arrival number, ascending by one; `hlc` orders by cause across nodes.
     `type` is dotted (`node.created`, `node.updated`, `node.moved`, `node.retracted`, `peer.joined`,

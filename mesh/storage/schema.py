@@ -3,9 +3,10 @@ The tables of one home's database, how they came to be, and how a connection to 
 
     log       n (this node's own number), author, lane, seq, id, header, sig, body; append-only
     worknode  k, id: a small number for each 16-byte Worknode id
-    touch     k, n: which entries a Worknode's fold depends on
+    touch     k, n, more: which entries a Worknode's fold depends on: n, and those of the same
+              commit after it
     pending   slot, data: LOCAL writes that wait to be sealed
-    event     cursor, hlc, type, node, actor, session, data: what subscribers may resume from
+    events    first, last, data: what subscribers may resume from, many in a row
     meta      key, value
     peer      node, data
     proof     author, lane, data: fork proofs
@@ -27,7 +28,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from crdt.codec import decode
 from mesh.core.errors import StorageError
+from mesh.core.events import Event
+from mesh.storage.packing import EVENTS_PER_ROW, pack_events
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -93,8 +97,22 @@ def _create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _pack_rows(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE touch ADD COLUMN more BLOB NOT NULL DEFAULT x''")
+    connection.execute(
+        "CREATE TABLE events (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, data BLOB NOT NULL)"
+    )
+    old = connection.execute(
+        "SELECT cursor, hlc, type, node, actor, session, data FROM event ORDER BY cursor"
+    )
+    while page := old.fetchmany(EVENTS_PER_ROW):
+        found = [Event._make((*row[:6], decode(row[6], size_max=len(row[6])))) for row in page]
+        connection.executemany("INSERT INTO events VALUES (?, ?, ?)", pack_events(found))
+    connection.execute("DROP TABLE event")
+
+
 #: The step at index i leads from version i to version i + 1. Steps are never edited, only added.
-MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables,)
+MIGRATIONS: Final[tuple[Migration, ...]] = (_create_tables, _pack_rows)
 
 
 def storage_error(path: Path, doing: str, error: sqlite3.Error | OSError) -> StorageError:

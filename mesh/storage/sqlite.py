@@ -25,15 +25,15 @@ from typing import Final, Self
 from capability.entry import Entry, decode_header
 from capability.errors import FormError
 from capability.ids import body_hash, entry_id
-from crdt.codec import decode
 from crdt.errors import CodecError
 from mesh.core.errors import Conflict, StorageError
 from mesh.core.events import Event
 from mesh.core.ports import StoredEntry
 from mesh.core.records import Record
+from mesh.storage.packing import unpack_events, unpack_numbers
 from mesh.storage.rules import snapshot_checksum
 from mesh.storage.schema import damaged, open_reader, open_writer, storage_error
-from mesh.storage.transaction import Transaction
+from mesh.storage.transaction import LAST_CURSOR, Transaction
 
 #: Entries that one read of `entries` fetches; at 256 KiB for the largest, 16 MiB at worst.
 ENTRIES_PAGE: Final = 64
@@ -222,8 +222,16 @@ class SqliteStore:
         return [self._stored(row) for key in ids for row in self._rows(statement, key)]
 
     def touching(self, node: bytes) -> list[int]:
-        statement = "SELECT n FROM touch WHERE k = (SELECT k FROM worknode WHERE id = ?) ORDER BY n"
-        return [row[0] for row in self._rows(statement, node)]  # type: ignore[misc]
+        query = (
+            "SELECT n, more FROM touch WHERE k = (SELECT k FROM worknode WHERE id = ?) ORDER BY n"
+        )
+        found: list[int] = []
+        try:
+            for first, more in self._rows(query, node):
+                found += unpack_numbers(first, more)  # type: ignore[arg-type]
+        except CodecError as error:
+            raise damaged(self._path, f"an index of {node.hex()[:8]}: {error}") from error
+        return found
 
     def pending(self) -> list[tuple[int, bytes]]:
         statement = "SELECT slot, data FROM pending ORDER BY slot"
@@ -252,19 +260,29 @@ class SqliteStore:
         return n, data
 
     def last_cursor(self) -> int:
-        return self._number("SELECT coalesce(max(cursor), 0) FROM event")
+        return self._number(LAST_CURSOR)
 
     def events(self, after: int, limit: int) -> list[Event]:
-        rows = self._rows(
-            "SELECT cursor, hlc, type, node, actor, session, data FROM event"
-            " WHERE cursor > ? ORDER BY cursor LIMIT ?",
-            after,
-            limit,
-        )
-        try:
-            return [_event(row) for row in rows]
-        except CodecError as error:
-            raise damaged(self._path, f"events after {after} cannot be read: {error}") from error
+        found: list[Event] = []
+        while len(found) < limit:
+            # The row that holds the next cursor, or the first after it.
+            rows = self._rows(
+                "SELECT first, last, data FROM events WHERE first > coalesce("
+                "(SELECT max(first) FROM events WHERE first <= ?1 + 1), 0) - 1"
+                " ORDER BY first LIMIT 2",
+                after,
+            )
+            row = next((row for row in rows if row[1] > after), None)  # type: ignore[operator]
+            if row is None:
+                break
+            first, last, data = row
+            assert isinstance(first, int) and isinstance(last, int) and isinstance(data, bytes)
+            try:
+                found += (e for e in unpack_events(first, data) if e.cursor > after)
+            except CodecError as error:
+                raise damaged(self._path, f"events cannot be read: {error}") from error
+            after = last
+        return found[:limit]
 
     def check(self) -> list[str]:
         """
@@ -283,9 +301,3 @@ class SqliteStore:
         except StorageError as error:
             return [error.message]
         return problems
-
-
-def _event(row: tuple[object, ...]) -> Event:
-    *fields, data = row
-    assert isinstance(data, bytes)
-    return Event(*fields, decode(data, size_max=len(data)))  # type: ignore[call-arg,arg-type]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
-from crdt.codec import encode
 from mesh.core.events import Event
 from mesh.core.records import (
     DeletePending,
@@ -19,13 +18,16 @@ from mesh.core.records import (
     PutSnapshot,
     Record,
 )
+from mesh.storage.packing import pack_events, pack_numbers, unpack_events
 from mesh.storage.rules import events_kept_from, snapshot_checksum
+
+LAST_CURSOR: Final = "SELECT coalesce((SELECT last FROM events ORDER BY first DESC LIMIT 1), 0)"
 
 
 class Transaction:
     """One commit under way."""
 
-    __slots__ = ("_connection", "_keys", "_last_cursor", "_last_n")
+    __slots__ = ("_connection", "_entries", "_keys", "_last_cursor", "_last_n", "_touched")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -33,7 +35,10 @@ class Transaction:
         # roll-back needs no repair of a cache.
         self._keys: dict[bytes, int] = {}
         self._last_n = self._number("SELECT coalesce(max(n), 0) FROM log")
-        self._last_cursor = self._number("SELECT coalesce(max(cursor), 0) FROM event")
+        self._last_cursor = self._number(LAST_CURSOR)
+        # Numbers of the entries that touch a Worknode, by its small number.
+        self._touched: dict[int, list[int]] = {}
+        self._entries: list[tuple[object, ...]] = []
 
     def _number(self, statement: str) -> int:
         number = self._connection.execute(statement).fetchone()[0]
@@ -44,6 +49,14 @@ class Transaction:
         """Write *records* in their order; an exception leaves the transaction half done."""
         for record in records:
             self._write(record)
+        self._write_entries()
+
+    def _write_entries(self) -> None:
+        self._connection.executemany(
+            "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._entries
+        )
+        rows = [(k, ns[0], pack_numbers(ns)) for k, ns in self._touched.items()]
+        self._connection.executemany("INSERT INTO touch VALUES (?, ?, ?)", rows)
 
     def _write(self, record: Record) -> None:
         execute = self._connection.execute
@@ -88,8 +101,7 @@ class Transaction:
         self._last_n = record.n
         entry = record.entry
         header = entry.header
-        self._connection.execute(
-            "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        self._entries.append(
             (
                 record.n,
                 header.author,
@@ -99,22 +111,26 @@ class Transaction:
                 entry.header_bytes,
                 entry.signature,
                 entry.body,
-            ),
+            )
         )
-        touched = [(self._key(node), record.n) for node in dict.fromkeys(record.touched)]
-        self._connection.executemany("INSERT INTO touch VALUES (?, ?)", touched)
+        keys, touched = self._keys, self._touched
+        for node in dict.fromkeys(record.touched):
+            key = keys.get(node) or self._key(node)
+            numbers = touched.get(key)
+            if numbers is None:
+                touched[key] = [record.n]
+            else:
+                numbers.append(record.n)
 
     def _key(self, node: bytes) -> int:
-        key = self._keys.get(node)
-        if key is None:
-            execute = self._connection.execute
-            row = execute("SELECT k FROM worknode WHERE id = ?", (node,)).fetchone()
-            if row is None:
-                key = execute("INSERT INTO worknode (id) VALUES (?)", (node,)).lastrowid
-            else:
-                key = row[0]
-            assert isinstance(key, int)
-            self._keys[node] = key
+        execute = self._connection.execute
+        row = execute("SELECT k FROM worknode WHERE id = ?", (node,)).fetchone()
+        if row is None:
+            key = execute("INSERT INTO worknode (id) VALUES (?)", (node,)).lastrowid
+        else:
+            key = row[0]
+        assert isinstance(key, int)
+        self._keys[node] = key
         return key
 
     def _put_events(self, events: Sequence[Event]) -> None:
@@ -125,11 +141,16 @@ class Transaction:
         expected = list(range(first, first + len(events)))
         assert cursors == expected, f"cursors {cursors} after {self._last_cursor}"
         self._last_cursor = cursors[-1]
-        self._connection.executemany(
-            "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(e.cursor, e.hlc, e.type, e.node, e.actor, e.session, encode(e.data)) for e in events],
-        )
-        first = self._number("SELECT min(cursor) FROM event")
+        insert = "INSERT INTO events VALUES (?, ?, ?)"
+        self._connection.executemany(insert, pack_events(events))
+        first = self._number("SELECT min(first) FROM events")
         kept_from = events_kept_from(first, self._last_cursor)
         if kept_from is not None:
-            self._connection.execute("DELETE FROM event WHERE cursor < ?", (kept_from,))
+            # The row in which the first that is kept stands is written anew without the others.
+            where = "FROM events WHERE first < ?"
+            query = f"SELECT first, data {where} AND last >= ?"
+            cut = self._connection.execute(query, (kept_from, kept_from)).fetchall()
+            self._connection.execute(f"DELETE {where}", (kept_from,))
+            for start, data in cut:
+                kept = [e for e in unpack_events(start, data) if e.cursor >= kept_from]
+                self._connection.executemany(insert, pack_events(kept))

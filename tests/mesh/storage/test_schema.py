@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from crdt.codec import encode
 from mesh.core.errors import StorageError
+from mesh.core.events import Event
 from mesh.storage.schema import APPLICATION_ID, MIGRATIONS, open_writer
 from mesh.storage.sqlite import SqliteStore
 from tests.mesh.storage.conformance import ONE_OF_EACH, state
@@ -51,9 +53,22 @@ def test_version_1_is_brought_to_version_2_with_its_rows(path: Path) -> None:
     with SqliteStore(path) as store:
         store.commit(ONE_OF_EACH)
     with closing(open_writer(path, (*MIGRATIONS, add_column))) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
         assert connection.execute("SELECT node, seen FROM peer").fetchall() == [(b"p" * 32, 5)]
         assert connection.execute("SELECT count(*) FROM log").fetchone() == (2,)
+
+
+def test_events_in_rows_of_their_own_are_packed(path: Path) -> None:
+    with closing(open_writer(path, MIGRATIONS[:1])) as connection:
+        rows = [(i, i, "node.updated", b"n" * 16, b"a" * 32, b"", encode(("f", i))) for i in (4, 5)]
+        connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.execute("INSERT INTO worknode VALUES (1, ?)", (b"n" * 16,))
+        connection.executemany("INSERT INTO touch VALUES (1, ?)", [(3,), (9,)])
+    with SqliteStore(path) as store:
+        assert store.events(4, 9) == [
+            Event(5, 5, "node.updated", b"n" * 16, b"a" * 32, b"", ("f", 5))
+        ]
+        assert (store.last_cursor(), store.touching(b"n" * 16)) == (5, [3, 9])
 
 
 def test_steps_are_taken_once(path: Path) -> None:
@@ -77,7 +92,7 @@ def test_newer_version_is_refused_and_left_alone(path: Path) -> None:
         SqliteStore(path)
     assert "upgrade" in caught.value.hint
     with raw(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
 
 
 def test_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
@@ -108,8 +123,8 @@ def test_lookups_use_an_index(path: Path) -> None:
     with closing(open_writer(path)) as connection:
         for statement in (
             "SELECT n FROM log WHERE id = x'00'",
-            "SELECT n FROM touch WHERE k = (SELECT k FROM worknode WHERE id = x'00') ORDER BY n",
-            "SELECT * FROM event WHERE cursor > 5 ORDER BY cursor LIMIT 3",
+            "SELECT n, more FROM touch WHERE k = (SELECT k FROM worknode WHERE id = x'00') ORDER BY n",
+            "SELECT * FROM events WHERE first > 5 ORDER BY first LIMIT 3",
         ):
             plan = connection.execute("EXPLAIN QUERY PLAN " + statement).fetchall()
             assert not any("SCAN" in step[3] or "TEMP B-TREE" in step[3] for step in plan), plan
