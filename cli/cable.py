@@ -85,7 +85,9 @@ class Cable:
                     continue
                 if not data:
                     break
-                other.sendall(data)
+                # Pulled while it was on its way: lost, and `plug` will end the connection.
+                if self._plugged.is_set():
+                    other.sendall(data)
         one.close()
         with contextlib.suppress(OSError):
             other.shutdown(socket.SHUT_RDWR)

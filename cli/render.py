@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from mesh.core.limits import SKEW_MS_MAX
+
 _UNKNOWN: Final = "-"
 _TITLE_CHARACTERS: Final = 60
 
@@ -60,7 +62,7 @@ def status(data: dict[str, Any]) -> str:
         lines.append(f"waits  {', '.join(waits)}")
     skew = (data["clock"] or {}).get("skew_ms")
     if skew is not None:
-        lines.append(f"clock  {skew:+d} ms against its peers")
+        lines.append(f"clock  {skew:+d} ms against its peers{_of_clock(skew)}")
     if data.get("blocked"):
         lines.append(f"BLOCKED  {data['blocked']}  (mesh doctor)")
     if data["running"]:
@@ -73,6 +75,15 @@ def status(data: dict[str, Any]) -> str:
             f"tries {dial['address']}  {dial['last_error']}" for dial in data.get("dials") or ()
         ]
     return "\n".join(lines)
+
+
+def _of_clock(skew_ms: int) -> str:
+    if abs(skew_ms) <= SKEW_MS_MAX:
+        return ""
+    # The skew is the peers' clock less this one.
+    if skew_ms < 0:
+        return ": this clock is ahead, and peers keep its writes waiting; set it"
+    return ": this clock is behind; set it"
 
 
 def peers(found: list[dict[str, Any]]) -> str:

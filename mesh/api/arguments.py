@@ -97,7 +97,10 @@ def _text(argument: Argument, value: object) -> str:
 
 
 def _number(argument: Argument, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise argument.refuse(value, "a number")
+    # A whole number may be too great to be compared as a float; JSON has NaN and infinities.
+    if isinstance(value, float) and not math.isfinite(value):
         raise argument.refuse(value, "a number")
     low, high = argument.least, argument.most
     if (low is not None and value < low) or (high is not None and value > high):

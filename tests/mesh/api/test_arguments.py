@@ -67,6 +67,7 @@ def test_values_that_fit_are_taken() -> None:
         ({"node": "x", "kind": "other"}, "task, folder"),
         ({"node": "x", "limit": 0}, "1 to 10"),
         ({"node": "x", "limit": 11}, "1 to 10"),
+        ({"node": "x", "limit": 10**400}, "1 to 10"),
         ({"node": "x", "limit": 1.5}, "whole number"),
         ({"node": "x", "limit": True}, "number"),
         ({"node": "x", "timeout": float("nan")}, "number"),
