@@ -69,10 +69,12 @@ class Cable:
             except OSError:
                 near.close()
                 continue
+            near.settimeout(_LOOK_S)
+            far.settimeout(_LOOK_S)
+            # From here on `plug` may close them at any time.
             self._ends += [near, far]
-            for one, other in ((near, far), (far, near)):
-                one.settimeout(_LOOK_S)
-                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=ends, daemon=True).start()
 
     def _carry(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
