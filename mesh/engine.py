@@ -239,6 +239,7 @@ class Engine:
 
     def _refuse(self, link: int, code: GoodbyeCode, text: str) -> list[Effect]:
         self._forget(link)
+        self.membership.refused(link)
         fields = (("link", link), ("code", int(code)), ("reason", text))
         return [
             Send(link, encode_message(Goodbye(code, text[:200]))),
@@ -270,6 +271,8 @@ class Engine:
 
     def _goodbye(self, link: int, state: LinkState, message: Goodbye) -> list[Effect]:
         self._forget(link)
+        if message.code != GoodbyeCode.SHUTTING_DOWN:
+            self.membership.refused(link)
         self.farewells.append((state.peer, message.code, message.text))
         del self.farewells[:-_FAREWELLS_MAX]
         fields = (("peer", state.peer.hex()), ("code", message.code), ("reason", message.text))
@@ -299,27 +302,35 @@ class Engine:
 
     def _message(self, link: int, message: Message, now: Now) -> list[Effect]:
         if isinstance(message, Push):
-            outcome, effects = self._take_in(message.entries, now, link)
-            self.broadcast.heard(link, outcome.shown)
-            effects += self.reconcile.entries_done(
-                link, message, _places(outcome), sorted(outcome.mismatches), now
-            )
-            for author, lane in sorted(outcome.gaps):
-                seq = self.replica.lowest_deferred(author, lane)
-                effects += self.reconcile.gap(link, author, lane, seq, now)
-            return effects
+            return self._entries(link, message, message.entries, now)
         result = self.reconcile.handle(link, message, now)
         effects = result.effects
         if isinstance(message, Entries):
-            outcome, more = self._take_in(result.entries, now, link)
-            effects += more
-            effects += self.reconcile.entries_done(
-                link, message, _places(outcome), sorted(outcome.mismatches), now
-            )
+            effects += self._entries(link, message, result.entries, now)
         elif isinstance(message, Rows):
             self.broadcast.heard(link, [(r.author, r.lane, r.seq) for r in message.rows])
         if result.forks:
             effects += self._forks(link, result.forks, now)
+        return effects
+
+    def _entries(
+        self, link: int, message: Entries | Push, entries: Sequence[bytes], now: Now
+    ) -> list[Effect]:
+        outcome, effects = self._take_in(entries, now, link)
+        if link not in self.links:
+            return effects
+        places = [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
+        mismatches = sorted(outcome.mismatches)
+        effects += self.reconcile.entries_done(link, message, places, mismatches, now)
+        if isinstance(message, Push):
+            self.broadcast.heard(link, outcome.shown)
+            for author, lane in sorted(outcome.gaps):
+                seq = self.replica.lowest_deferred(author, lane)
+                effects += self.reconcile.gap(link, author, lane, seq, now)
+        if outcome.unknown and not outcome.held:
+            # While ranges bring something, they may bring the grants of unknown authors, too.
+            wanted = self.replica.admission.introductions(outcome.unknown)
+            effects += self.reconcile.fetch(link, wanted, now)
         return effects
 
     def _forks(self, link: int, forks: Sequence[ForkFound], now: Now) -> list[Effect]:
@@ -381,10 +392,6 @@ class Engine:
 def _parcel(entry: Entry) -> tuple[bytes, int, int, bytes]:
     header = entry.header
     return header.author, header.lane, header.seq, entry.encode()
-
-
-def _places(outcome: Outcome) -> list[tuple[bytes, int, int]]:
-    return [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
 
 
 __all__ = ["Engine", "EngineConfig", "LinkState"]

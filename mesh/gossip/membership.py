@@ -9,7 +9,8 @@ How the engine drives it:
 
 - `handle` takes `LinkOpened`, `LinkClosed`, `DialFailed`, `Found` and `Tick`. A link for which it
   returns `Disconnect` is gone at once: `holds` tells, and the later `LinkClosed` changes nothing.
-- `accepted` when the peer's hello has been accepted; `learned` for addresses named by others.
+- `accepted` when the peer's hello has been accepted, `refused` when one side ends the link for
+  what the other is; `learned` for addresses named by others.
 - `forget` when a peer is not to be dialled again.
 
 Differs: HyParView's partial views are left out; up to `LINKS_MAX` every pair is linked.
@@ -95,19 +96,24 @@ class Membership:
     def accepted(
         self, link: int, addresses: Iterable[Address], name: str, now: Now
     ) -> list[Effect]:
-        """The peer's hello is accepted: remember it, and forget the back-off."""
+        """The peer's hello is accepted: remember it. Its back-off ends with a link that went well."""
         held = self._links.get(link)
         if held is None:
             return []
         target = self._targets[held.peer]
         target.accepted = True
-        target.failures, target.last_error = 0, ""
+        target.last_error = ""
         target.round.clear()
         target.name = name.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
         for address in addresses:
             if address not in self._own:
                 target.add(address)
         return self._remember(target, now)
+
+    def refused(self, link: int) -> None:
+        """One side ends the link for what it was told: the next attempt will end the same way."""
+        if (held := self._links.get(link)) is not None:
+            self._targets[held.peer].accepted = False
 
     def learned(self, node: bytes, addresses: Iterable[Address], now: Now) -> list[Effect]:
         """Somebody names addresses of a peer."""
@@ -199,11 +205,12 @@ class Membership:
         accepted, target.accepted, target.link = target.accepted, False, None
         target.last_error = reason
         if not accepted:
-            # Nobody was let in: refused, or no hello came. That is a failed attempt.
+            # Refused by one of the two, or no hello came. That is a failed attempt.
             target.round.clear()
             target.failed(reason, now.mono_ms, self._random)
             self._tidy(held.peer)
             return []
+        target.failures = 0
         target.pause(now.mono_ms, self._random)
         return self._remember(target, now)
 

@@ -14,7 +14,7 @@ noise under somebody else's name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from attrs import define, field, frozen
@@ -108,6 +108,8 @@ class Admission:
                 entry = decode_entry(data)
                 if self._known(entry):
                     outcome.shown.append((entry.header.author, entry.header.lane, entry.header.seq))
+                    if entry.id in self.waiting.entries:
+                        outcome.unknown.add(entry.header.author)
                     continue
                 verify_entry(entry, self.mesh_id)
                 self._admit([entry], outcome, wall_ms)
@@ -144,6 +146,22 @@ class Admission:
     def admit_newcomers(self, outcome: Outcome, *, wall_ms: int) -> None:
         """Look again at what waits of authors whom an own grant has introduced."""
         self._admit(self._of_newcomers(), outcome, wall_ms)
+
+    def introductions(self, authors: Iterable[bytes]) -> tuple[bytes, ...]:
+        """
+        The grants by which *authors* would be introduced, as what waits of them says.
+
+        A grant on a branch that no row covers comes in no range, but is given by its id.
+        """
+        wanted: dict[bytes, None] = {}
+        for author in sorted(authors):
+            for entry_id in self.waiting.of_author(author):
+                leaf = entry_id
+                while (entry := self.waiting.entries.get(leaf)) is not None:
+                    leaf = entry.header.leaf
+                if leaf and leaf not in self.held.table.number:
+                    wanted[leaf] = None
+        return tuple(wanted)
 
     def _admit(self, queue: list[Entry], outcome: Outcome, wall_ms: int) -> None:
         while queue:
