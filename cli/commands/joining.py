@@ -76,8 +76,13 @@ def join(
     options = options_of(app, listen=listen, peers=peers, advertise=advertise, no_mdns=no_mdns)
     if foreground:
         # The node takes the process; whoever waits for the copy is beside it.
-        _Watch(app, timeout, in_foreground=True).start()
+        watch = _Watch(app, timeout)
+        watch.start()
         run_here(_Quiet(app), options)
+        if watch.refusal is not None:
+            if not was_there:
+                _undo(home.path)
+            raise watch.refusal
         return
     from cli import spawn  # noqa: PLC0415 - beside its use
 
@@ -187,24 +192,32 @@ class _Quiet(App):
 
 
 class _Watch(threading.Thread):
-    """Waits for the copy while the node has the main thread."""
+    """
+    Waits for the copy while the node has the main thread.
 
-    def __init__(self, app: App, timeout_s: float, *, in_foreground: bool) -> None:
-        super().__init__(daemon=in_foreground)
+    Attributes:
+        refusal: Why the members do not let this node in; the node is asked to stop then.
+    """
+
+    def __init__(self, app: App, timeout_s: float) -> None:
+        super().__init__(daemon=True)
         self._app = app
         self._timeout_s = timeout_s
+        self.refusal: Denied | None = None
 
     def run(self) -> None:
-        from cli import client  # noqa: PLC0415 - beside its use
-        from cli.app import print_error  # noqa: PLC0415 - as above
+        from cli.app import print_error  # noqa: PLC0415 - beside its use
 
         until_s = time.monotonic() + self._timeout_s
         while self._app.home.find_socket() is None and time.monotonic() < until_s:
             time.sleep(_POLL_S)
         try:
             data = wait_for_copy(self._app, max(until_s - time.monotonic(), _POLL_S))
-        except (MeshError, client.NotRunning) as error:
-            if isinstance(error, MeshError):
-                print_error(self._app, error)
-            return
-        self._app.done(data, _welcome(data))
+        except Denied as refusal:
+            self.refusal = refusal
+            self._app.call("down")
+        except MeshError as error:
+            # The node goes on trying.
+            print_error(self._app, error)
+        else:
+            self._app.done(data, _welcome(data))

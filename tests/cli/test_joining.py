@@ -75,6 +75,8 @@ def test_a_used_ticket_is_refused_and_a_new_one_works(running: Machine, machine:
     error = three.fails(6, "join", ticket, *APART)
     assert "used" in error["message"] and "mesh invite" in error["hint"]
     assert not (three.home / "identity.key").exists()
+    assert "used" in three.fails(6, "join", ticket, "--foreground", *APART)["message"]
+    assert not three.home.exists()
     three.ok("join", running.ok("invite")["ticket"], *APART)
 
 

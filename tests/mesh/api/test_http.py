@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ class Connection(http.client.HTTPConnection):
 def ask_at(path: Path, url: str, body: bytes, headers: dict[str, str], method: str) -> Answer:
     connection = Connection(path)
     try:
-        connection.request(method, url, body, headers)
+        # A door that refuses early does not read to the end.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, url, body, headers)
         with connection.getresponse() as response:
             found = {key.lower(): value for key, value in response.getheaders()}
             return response.status, found, response.read()
