@@ -1,4 +1,4 @@
-"""LOCAL and EVENTUAL writes never wait for the network: not for a dead one, nor for a silent one."""
+"""LOCAL and EVENTUAL writes never wait for the network, be it dead or only silent."""
 
 from __future__ import annotations
 
