@@ -120,13 +120,14 @@ def test_members_agree_after_any_party(number: int) -> None:
     random = Random(number)
     mesh = new_mesh()
     root = root_hand(mesh)
-    bob, carol = hand(mesh, "bob"), hand(mesh, "carol")
-    grants = [root.grant(bob), root.grant(carol)]
-    nodes = [node_of(mesh, signer, grants) for signer in (mesh.root, bob.signer, carol.signer)]
+    members = [hand(mesh, name) for name in ("bob", "carol", "dave")]
+    grants = [root.grant(member) for member in members]
+    nodes = [node_of(mesh, member.signer, grants) for member in members]
     party = Party(random, nodes, [root_worknode(mesh.id)])
     for _ in range(30):
         party.step()
     for node in nodes:
+        assert not node.replica.writer.blocked
         node.run(node.replica.seal_pending(node.now))
         assert node.replica.counts()["pending"] == 0
     entries = [entry for node in nodes for entry in node.log()]
