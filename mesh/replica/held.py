@@ -72,7 +72,11 @@ class Held:
 
     def touching(self, node: bytes) -> list[int]:
         """Numbers of the held entries that touch *node*, ascending."""
-        return self.reader.touching(node) + self.touch_uncommitted.get(node, [])
+        found = self.reader.touching(node)
+        last = found[-1] if found else 0
+        # Between the end of a commit and `committed` both know of its entries. A commit takes all
+        # that is uncommitted, so what the log does not have yet comes after all that it has.
+        return found + [n for n in self.touch_uncommitted.get(node, ()) if n > last]
 
     def committed(self) -> None:
         """What was uncommitted is in the log now."""
