@@ -9,7 +9,7 @@ touches are cleared and folded again from the log; the result is the same as fol
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from attrs import define, field, frozen
 
@@ -17,7 +17,6 @@ from capability.authority import Authority
 from capability.data_body import Data, decode_data, parse_op
 from capability.entry import KIND_DATA, LANE_DATA, Entry
 from capability.errors import FormError
-from capability.ids import TRASH
 from capability.ledger import Ledger
 from capability.ops import (
     LOOSE,
@@ -35,8 +34,9 @@ from capability.ops import (
 )
 from capability.verdict import Verdict
 from crdt import tree
-from crdt.codec import Value
+from mesh.replica.drafts import Draft, EventDrafts, Facts
 from mesh.replica.judge import judge
+from mesh.replica.plain import PlainFold
 from mesh.replica.table import EntryTable
 from mesh.worknode.cells import COUNTER, LOG, MULTI, REGISTER, SET, Dot, dot
 from mesh.worknode.store import Birth, Births, Creation, Store
@@ -46,29 +46,6 @@ _ALLOWED_MAX: Final = 4_096
 _ALLOWED_GRANTS_MAX: Final = 64
 #: Decoded bodies that are kept for operations which wait. A guess: one per author who is ahead.
 _BODIES_MAX: Final = 8
-
-
-class Draft(NamedTuple):
-    """An event before it has a cursor. A tuple, since one is made for nearly every change."""
-
-    hlc: int
-    type: str
-    node: bytes
-    actor: bytes
-    session: bytes
-    data: Value
-
-
-@frozen
-class Facts:
-    """What folding needs of an entry besides its operations."""
-
-    n: int
-    id: bytes
-    author: bytes
-    seq: int
-    hlc: int
-    leaf: bytes
 
 
 def facts_of(n: int, entry: Entry) -> Facts:
@@ -90,41 +67,6 @@ def data_of(entry: Entry) -> Data | None:
 def touched_by(data: Data | None) -> tuple[bytes, ...]:
     """The Worknodes whose fold depends on this body."""
     return () if data is None else data.nodes
-
-
-class EventDrafts:
-    """Collects what one entry changed into one event per Worknode and type."""
-
-    __slots__ = ("_facts", "_fields", "_others", "_session")
-
-    def __init__(self, facts: Facts, session: bytes) -> None:
-        self._facts = facts
-        self._session = session
-        self._fields: dict[bytes, dict[str, None]] = {}
-        self._others: list[tuple[str, bytes, Value]] = []
-
-    def note(self, op: Op) -> None:
-        payload = op.payload
-        if isinstance(payload, Create):
-            self._others.append(("node.created", op.node, payload.kind))
-        elif isinstance(payload, Move):
-            kind = "node.archived" if payload.parent == TRASH else "node.moved"
-            self._others.append((kind, op.node, payload.parent))
-        else:
-            names = self._fields.get(op.node)
-            if names is None:
-                names = self._fields[op.node] = {}
-            names[getattr(payload, "name", "")] = None
-
-    def drafts(self) -> list[Draft]:
-        facts = self._facts
-        rows = self._others + [
-            ("node.updated", node, tuple(names)) for node, names in self._fields.items()
-        ]
-        return [
-            Draft(facts.hlc, kind, node, facts.author, self._session, data)
-            for kind, node, data in rows
-        ]
 
 
 @frozen
@@ -165,12 +107,14 @@ class Fold:
     refused: dict[str, int] = field(factory=dict)
     drafts: list[Draft] = field(factory=list)
     births: Births = field(init=False)
+    _plain: PlainFold = field(init=False)
     _bodies: dict[int, Data | None] = field(factory=dict)
     #: What `Context.allowed` has by (leaf, author): bounded, since it can be found anew.
     _allowed: dict[tuple[bytes, bytes], set[tuple[bytes, int]]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.births = self.store.judging_births()
+        self._plain = PlainFold(self.store)
 
     @property
     def undecided(self) -> int:
@@ -226,8 +170,14 @@ class Fold:
         authority = self.ledger.authority(facts.leaf, facts.author)
         if authority is None:
             return
-        moves: list[tuple[tree.Move, int, Dot]] = []
         events = EventDrafts(facts, data.session)
+        if indexes is None and only is None:
+            written = self._plain.fold(facts, data, authority, self.births)
+            if written is not None:
+                events.note_fields(written)
+                self.drafts.extend(events.drafts())
+                return
+        moves: list[tuple[tree.Move, int, Dot]] = []
         allowed = self._allowed_by(facts.leaf, facts.author)
         context = Context(facts, data.session, data.refs, authority, moves, events, allowed)
         for index in range(len(data.ops)) if indexes is None else indexes:

@@ -18,7 +18,8 @@ from capability.limits import REFS_MAX
 from capability.ops import Op, WireDot
 from crdt import tree
 from mesh.core.limits import GROUP_BYTES_MAX, GROUP_OPS_MAX
-from mesh.replica.fold import Context, EventDrafts, Facts
+from mesh.replica.drafts import EventDrafts, Facts
+from mesh.replica.fold import Context
 from mesh.replica.table import EntryTable
 from mesh.worknode.cells import Dot, dot_entry, dot_index
 

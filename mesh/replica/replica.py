@@ -7,7 +7,9 @@ hash, the events with their cursors. It never waits and never asks the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final
 
 from attrs import define, field
 
@@ -42,6 +44,8 @@ RESTORED = (
 )
 #: A snapshot is worth its cost when this many entries came since the last one.
 SNAPSHOT_ENTRIES = 256
+# Past the Python code of a named tuple's constructor: 0.1 µs against 0.3 µs.
+_new_event: Final[Callable[[Iterable[object]], Event]] = partial(tuple.__new__, Event)
 
 
 @define
@@ -260,14 +264,11 @@ class Replica:
         drafts = self.held.fold.drafts
         if not drafts:
             return []
-        events = []
-        for d in drafts:
-            events.append(
-                Event(self.next_cursor, d.hlc, d.type, d.node, d.actor, d.session, d.data)
-            )
-            self.next_cursor += 1
+        cursors = range(self.next_cursor, self.next_cursor + len(drafts))
+        self.next_cursor = cursors.stop
+        events = tuple(map(_new_event, zip(cursors, *zip(*drafts, strict=True), strict=True)))
         drafts.clear()
-        return [Persist((PutEvents(tuple(events)),)), Emit(tuple(events))]
+        return [Persist((PutEvents(events),)), Emit(events)]
 
     @property
     def wake_mono_ms(self) -> int | None:

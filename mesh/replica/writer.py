@@ -38,7 +38,7 @@ from mesh.core.inputs import LOCAL, IssueGrant, Now, Submit
 from mesh.core.limits import FLUSH_INTERVAL_MS, GROUP_OPS_MAX, PENDING_ROWS_MAX
 from mesh.core.records import DeletePending, PutEntry, PutPending, Record
 from mesh.core.writes import Create, Write
-from mesh.replica.fold import Facts
+from mesh.replica.drafts import Facts
 from mesh.replica.grants import grant_under
 from mesh.replica.group import Group
 from mesh.replica.held import Held

@@ -46,7 +46,7 @@ _ENTRY: Final = "SELECT n, id, header, sig, body FROM log"
 class SqliteStore:
     """The committed log and its companions in one file; implements `mesh.core.ports.LogReader`."""
 
-    __slots__ = ("_lock", "_path", "_reader", "_writer")
+    __slots__ = ("_keys", "_lock", "_path", "_reader", "_writer")
 
     def __init__(self, path: Path) -> None:
         """
@@ -58,6 +58,8 @@ class SqliteStore:
         self._path = path
         # Makes commits come one at a time, and `close` wait for the last of them.
         self._lock = Lock()
+        # Small numbers of Worknodes, as committed; forgotten when a transaction is rolled back.
+        self._keys: dict[bytes, int] = {}
         self._writer = open_writer(path)
         try:
             self._reader = open_reader(path)
@@ -104,7 +106,7 @@ class SqliteStore:
             committing = False
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
-                Transaction(self._writer).write(records)
+                Transaction(self._writer, self._keys).write(records)
                 committing = True
                 self._writer.execute("COMMIT")
             except sqlite3.IntegrityError as error:
@@ -126,6 +128,7 @@ class SqliteStore:
 
     def _roll_back(self, *, fenced: bool) -> bool:
         """Undo the open transaction; whether the failed one cannot come back after a crash."""
+        self._keys.clear()
         try:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
@@ -229,7 +232,7 @@ class SqliteStore:
         try:
             for first, more in self._rows(query, node):
                 found += unpack_numbers(first, more)  # type: ignore[arg-type]
-        except CodecError as error:
+        except ValueError as error:
             raise damaged(self._path, f"an index of {node.hex()[:8]}: {error}") from error
         return found
 

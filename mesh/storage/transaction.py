@@ -21,6 +21,8 @@ from mesh.core.records import (
 from mesh.storage.packing import pack_events, pack_numbers, unpack_events
 from mesh.storage.rules import events_kept_from, snapshot_checksum
 
+#: Worknodes whose small numbers are remembered between commits. A guess: 5 MB.
+KEYS_MAX: Final = 32_768
 LAST_CURSOR: Final = "SELECT coalesce((SELECT last FROM events ORDER BY first DESC LIMIT 1), 0)"
 
 
@@ -29,11 +31,12 @@ class Transaction:
 
     __slots__ = ("_connection", "_entries", "_keys", "_last_cursor", "_last_n", "_touched")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, keys: dict[bytes, int]) -> None:
+        """*keys* are small numbers of Worknodes; the owner forgets them if this is rolled back."""
         self._connection = connection
-        # Small numbers of Worknodes seen in this transaction; forgotten with it, so that a
-        # roll-back needs no repair of a cache.
-        self._keys: dict[bytes, int] = {}
+        if len(keys) > KEYS_MAX:
+            keys.clear()
+        self._keys = keys
         self._last_n = self._number("SELECT coalesce(max(n), 0) FROM log")
         self._last_cursor = self._number(LAST_CURSOR)
         # Numbers of the entries that touch a Worknode, by its small number.

@@ -28,18 +28,19 @@ LOG: Final = 8
 
 CellKey = tuple[int, str, int]
 Dot = int
+DOT_INDEX_BITS: Final = 16
 #: (author, seq, entry id) of a local number: what breaks a tie of stamps.
 Order = Callable[[int], tuple[bytes, int, bytes]]
 
 
 def dot(n: int, index: int) -> Dot:
     """The local dot of operation *index* of entry *n*."""
-    return n << 16 | index
+    return n << DOT_INDEX_BITS | index
 
 
 def dot_entry(value: Dot) -> int:
     """The local number of the entry that made this dot."""
-    return value >> 16
+    return value >> DOT_INDEX_BITS
 
 
 def dot_index(value: Dot) -> int:

@@ -11,14 +11,18 @@ Source: Almeida, Shoker, Baquero, "Delta state replicated data types", JPDC 2018
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from attrs import define, field, frozen
 
+from capability.columns import Registers
 from capability.ids import names_author
 from crdt.codec import Value
 from crdt.tree import MovableTree, Move
 from mesh.worknode.cells import (
+    DOT_INDEX_BITS,
+    REGISTER,
     Cell,
     CellKey,
     CounterCell,
@@ -30,6 +34,9 @@ from mesh.worknode.cells import (
     dot_index,
     new_cell,
 )
+
+#: Keys of cells that are shared; names come from peers, so there is a bound. A guess.
+_KEYS_MAX: Final = 4_096
 
 
 @frozen
@@ -115,6 +122,7 @@ class Store:
     worknodes: dict[bytes, Worknode] = field(factory=dict)
     tree: MovableTree = field(factory=MovableTree)
     dirty: set[bytes] = field(factory=set)
+    _keys: dict[CellKey, CellKey] = field(factory=dict, repr=False)
 
     # -- births ---------------------------------------------------------------------------------
 
@@ -158,7 +166,7 @@ class Store:
     def _cell(self, record: Worknode, key: CellKey) -> Cell:
         cell = record.cells.get(key)
         if cell is None:
-            cell = record.cells[key] = new_cell(key[2])
+            cell = record.cells[self.key(key)] = new_cell(key[2])
         return cell
 
     def put(self, node: bytes, key: CellKey, hlc: int, at: Dot, value: Value) -> None:
@@ -166,6 +174,50 @@ class Store:
         cell = self._cell(self._stamp(node, hlc, at), key)
         assert isinstance(cell, RegisterCell)
         cell.put(hlc, at, value, self.order)
+
+    def put_all(
+        self, n: int, hlc: int, nodes: Sequence[bytes], names: Sequence[str], columns: Registers
+    ) -> None:
+        """
+        Join the register writes of entry *n*: `put` for each of *columns*, without the calls.
+
+        Args:
+            n: The entry's local number.
+            hlc: Its stamp; the writes are older by their ages.
+            nodes: What the column of Worknodes indexes.
+            names: What the column of names indexes.
+            columns: The writes.
+        """
+        records = {at: self.touch(nodes[at]) for at in dict.fromkeys(columns.nodes)}
+        cells = {at: record.cells for at, record in records.items()}
+        fields = {
+            at: self.key((at[0], names[at[1]], REGISTER))
+            for at in dict.fromkeys(zip(columns.spaces, columns.names, strict=True))
+        }
+        keys = map(fields.__getitem__, zip(columns.spaces, columns.names, strict=True))
+        rows = zip(columns.nodes, columns.ages, keys, columns.values, strict=True)
+        for dot, (at, age, key, value) in enumerate(rows, n << DOT_INDEX_BITS):
+            stamp = hlc - age
+            cell = cells[at].get(key)
+            if cell is None:
+                cells[at][key] = RegisterCell(stamp, dot, value)
+            elif stamp > cell.hlc:  # type: ignore[union-attr]
+                cell.hlc, cell.dot, cell.value = stamp, dot, value  # type: ignore[union-attr]
+            else:
+                cell.put(stamp, dot, value, self.order)  # type: ignore[union-attr,call-arg]
+        latest = dict.fromkeys(records, hlc)
+        if any(columns.ages):
+            latest = dict.fromkeys(records, 0)
+            for at, age in zip(columns.nodes, columns.ages, strict=True):
+                latest[at] = max(latest[at], hlc - age)
+        for at, record in records.items():
+            record.updated = max(record.updated, (latest[at], n))
+
+    def key(self, key: CellKey) -> CellKey:
+        """One object for all equal keys of cells: a million fields share a hundred of them."""
+        if len(self._keys) >= _KEYS_MAX:
+            self._keys.clear()
+        return self._keys.setdefault(key, key)
 
     def add(self, node: bytes, key: CellKey, hlc: int, at: Dot, value: Value) -> None:
         """Join an add to a multi-value register, a set or an append log."""

@@ -37,6 +37,6 @@ def test_events_come_back(first: int, made: list[tuple[int, str, object]], times
     ] + ([events[-1].cursor] if len(events) % EVENTS_PER_ROW else [])
 
 
-@given(st.lists(st.integers(1, 2**40), min_size=1, unique=True).map(sorted))
+@given(st.lists(st.integers(2**40, 2**40 + 2**32 - 1), min_size=1, unique=True).map(sorted))
 def test_numbers_come_back(numbers: list[int]) -> None:
     assert unpack_numbers(numbers[0], pack_numbers(numbers)) == numbers

@@ -1,0 +1,95 @@
+"""
+The hot path of the fold: an entry of plain register writes, judged and joined as a whole.
+
+All operations of an entry share author, leaf, session and seq, so what `judge` asks of each is
+asked once per field and once per Worknode. Only where every answer is yes does the entry go this way;
+otherwise nothing is done and each operation is looked at by itself. A test shows that both ways
+give the same state, events and refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from capability.authority import Authority
+from capability.data_body import Data
+from capability.ops import NS_SELF, OP_REGISTER
+from mesh.replica.drafts import Facts
+from mesh.replica.judge import NAMESPACE_PERMS
+from mesh.worknode.store import Births, Store
+
+#: Worknodes that are remembered to lie in the scope of one grant. A guess: 10 MB at most.
+_COVERED_MAX = 65_536
+
+
+@define
+class Coverage:
+    """
+    Worknodes known to lie in the scopes of a grant.
+
+    Births and the bytes of a grant never change, so a yes stands for ever; a no is not remembered.
+    """
+
+    _covered: dict[bytes, set[bytes]] = field(factory=dict)
+
+    def covers(self, authority: Authority, nodes: tuple[bytes, ...], births: Births) -> bool:
+        """Whether all of *nodes* are known to lie in scope. Cost: O(nodes), new ones O(depth)."""
+        known = self._covered.setdefault(authority.leaf, set())
+        if known.issuperset(nodes):
+            return True
+        stop = frozenset(authority.scopes)
+        found = [node for node in nodes if node not in known]
+        if not all(births.missing_ancestor(node, stop)[0] for node in found):
+            return False
+        if len(known) + len(found) > _COVERED_MAX:
+            known.clear()
+        known.update(found)
+        return True
+
+
+def fields_count(
+    authority: Authority, fields: Iterable[tuple[int, str]], *, session: bytes, seq: int
+) -> bool:
+    """Whether a write to each (namespace, name) is permitted to others than a Worknode's owner."""
+    for ns, name in fields:
+        # The namespace SELF is the owner's alone, whatever else is granted.
+        if ns == NS_SELF or not authority.perms & NAMESPACE_PERMS[ns]:
+            return False
+        denied = authority.denies(op_code=OP_REGISTER, field=name, session=session, seq=seq)
+        if denied is not None:
+            return False
+    return True
+
+
+@define
+class PlainFold:
+    """Folds entries of plain register writes of which every one counts."""
+
+    store: Store
+    coverage: Coverage = field(factory=Coverage)
+
+    def fold(
+        self, facts: Facts, data: Data, authority: Authority, births: Births
+    ) -> list[tuple[bytes, str]] | None:
+        """
+        Join all operations of an entry that counts.
+
+        Returns:
+            The fields written, as (Worknode, name); None, with nothing changed, if the entry is of
+            another kind or one of its operations may not count. Cost: 1 µs per operation.
+        """
+        columns = data.registers
+        if columns is None or max(columns.ages) > facts.hlc:
+            return None
+        fields = {
+            (ns, data.names[at]) for ns, at in zip(columns.spaces, columns.names, strict=True)
+        }
+        if not fields_count(authority, fields, session=data.session, seq=facts.seq):
+            return None
+        if not self.coverage.covers(authority, data.nodes, births):
+            return None
+        self.store.put_all(facts.n, facts.hlc, data.nodes, data.names, columns)
+        nodes = map(data.nodes.__getitem__, columns.nodes)
+        return list(zip(nodes, map(data.names.__getitem__, columns.names), strict=True))

@@ -1,0 +1,75 @@
+"""Entries of plain register writes are folded as a whole; op by op gives the same to the byte."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capability import permissions
+from capability.bodies import CAVEAT_FIELDS, CAVEAT_SEQ
+from capability.entry import Entry
+from capability.ids import root_worknode
+from tests.mesh.replica.hand import create, hand, put, root_hand
+from tests.mesh.replica.world import Mesh, Node, new_mesh, node_of
+
+PERMS = (permissions.ALL, permissions.MEMBER, permissions.READ | permissions.OWN, permissions.PLAN)
+CAVEATS: tuple[tuple[tuple[int, object], ...], ...] = (
+    (),
+    ((CAVEAT_SEQ, 3),),
+    ((CAVEAT_FIELDS, ("status", "title")),),
+)
+
+
+def told(random: Random) -> tuple[Mesh, list[Entry]]:
+    mesh = new_mesh()
+    root, author = root_hand(mesh), hand(mesh, "author")
+    grant = root.grant(author, perms=random.choice(PERMS), caveats=random.choice(CAVEATS))
+    top = create(b"\x00" * 16, shared=b"x").node
+    made = [create(root_worknode(mesh.id), shared=b"%d" % i) for i in range(4)]
+    made.append(create(root_worknode(mesh.id), own=(author.author, 1)))
+    nodes = [op.node for op in made]
+    entries = [grant, root.data(*made[:4]), author.data(made[4])]
+    for _ in range(6):
+        clean = random.random() < 0.5
+        known = nodes if clean else [*nodes, top]
+        listed = [
+            put(
+                random.choice(known),
+                random.choice(("status", "title", "note")),
+                random.choice(("a", "b", 1, True, None, b"x", (0, "list"))),
+                ns=0 if clean else random.randrange(7),
+                age=0 if random.random() < 0.7 else random.randrange(1 << 40),
+            )
+            for _ in range(random.randrange(1, 8))
+        ]
+        entries.append(author.data(*listed))
+    return mesh, entries
+
+
+class Never:
+    """Leaves every entry to the operations."""
+
+    def fold(self, *_: object) -> None:
+        return None
+
+
+def seen(node: Node) -> tuple[object, ...]:
+    fold, store = node.replica.held.fold, node.replica.store
+    records = {at: (r.updated, r.cells) for at, r in store.worknodes.items()}
+    state = (node.replica.state_hash(), records, fold.refused, fold.waiting)
+    return (*state, node.store.events(0, 9999))
+
+
+@given(st.integers(0, 1 << 32))
+def test_as_a_whole_is_as_one_by_one(number: int) -> None:
+    mesh, entries = told(Random(number))
+    whole, single = node_of(mesh, mesh.root), node_of(mesh, mesh.root)
+    single.replica.held.fold._plain = Never()  # type: ignore[assignment]
+    Random(number).shuffle(entries)
+    for node in (whole, single):
+        node.receive(entries)
+    assert seen(whole) == seen(single)
+    events = whole.store.events(0, 9999)
+    assert [repr(e) for e in events] == [repr(e) for e in single.store.events(0, 9999)]
