@@ -321,7 +321,9 @@ class Engine:
             return effects
         places = [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
         mismatches = sorted(outcome.mismatches)
-        effects += self.reconcile.entries_done(link, message, places, mismatches, now)
+        effects += self.reconcile.entries_done(
+            link, message, places, mismatches, now, known=outcome.shown
+        )
         if isinstance(message, Push):
             self.broadcast.heard(link, outcome.shown)
             for author, lane in sorted(outcome.gaps):

@@ -7,7 +7,7 @@ not send is reported and asked of others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mesh.core.effects import Effect, Log, Send
 from mesh.core.inputs import Now
@@ -93,7 +93,9 @@ class Pull:
         session.distrust(now.mono_ms)
         return _warn(session, "repair.unkept", ("lanes", lanes), now)
 
-    def settle(self, session: Session, message: Entries) -> bool:
+    def settle(
+        self, session: Session, message: Entries, seen: Sequence[tuple[bytes, int, int]]
+    ) -> bool:
         """Take note of what a window moved; whether it was this link's window."""
         window = session.window
         if window is None or window.request != message.request:
@@ -103,17 +105,41 @@ class Pull:
             for index, item in enumerate(window.ranges)
             if self._held((item.lane, item.author)) >= item.first
         ]
+        moved += self._on_branches(session, window, moved, seen)
         # Where the budget has cut the answer, the ranges after the cut had no chance.
         reached = len(window.ranges) if message.done else max(moved, default=0) + 1
         for index, item in enumerate(window.ranges[:reached]):
             key = (item.lane, item.author)
             if index in moved:
                 session.wants.moved(key)
-                session.gained = True
+                session.gained = session.gained or self._held(key) >= item.first
             else:
                 session.wants.stall(key)
         self.release(session)
         return True
+
+    def _on_branches(
+        self,
+        session: Session,
+        window: Window,
+        moved: Sequence[int],
+        seen: Sequence[tuple[bytes, int, int]],
+    ) -> list[int]:
+        """
+        Ranges of forked lanes that went on although no row did.
+
+        A row covers a branch only when its pinned tip is held, many windows later perhaps.
+        """
+        found = []
+        for index, item in enumerate(window.ranges):
+            if index in moved or not self._replica.row(item.author, item.lane).proof:
+                continue
+            seqs = [s for author, lane, s in seen if (author, lane) == (item.author, item.lane)]
+            seq = max(seqs, default=0)
+            if item.first <= seq <= item.last:
+                session.wants.reached((item.lane, item.author), seq)
+                found.append(index)
+        return found
 
     def release(self, session: Session) -> None:
         """The window is over: its lanes may be asked of others."""

@@ -192,6 +192,8 @@ class Reconcile:
         held: Sequence[tuple[bytes, int, int]],
         mismatches: Sequence[tuple[bytes, int]],
         now: Now,
+        *,
+        known: Sequence[tuple[bytes, int, int]] = (),
     ) -> list[Effect]:
         """
         The replica has taken the entries of an answer or a push.
@@ -202,6 +204,7 @@ class Reconcile:
             held: (author, lane, seq) of those that are held now and were not before.
             mismatches: (author, lane) where an entry's predecessor is not this node's.
             now: Both clocks.
+            known: (author, lane, seq) of those that were held before.
         """
         session = self._sessions.get(link)
         if session is None:
@@ -212,7 +215,7 @@ class Reconcile:
             return self._go_on(session, now)
         if held:
             session.gained = True
-        settled = self._pull.settle(session, message)
+        settled = self._pull.settle(session, message, [*held, *known])
         if settled:
             session.moved_ms = now.mono_ms
         elif session.fetch is not None and session.fetch.request == message.request:
