@@ -139,16 +139,15 @@ def test_a_link_that_dangled_becomes_a_link_when_its_target_comes() -> None:
 
 def test_two_nodes_that_import_at_once_hold_everything_once() -> None:
     mesh = new_mesh("acme")
-    first, other = a_node(mesh), SeedSigner(seed("other"))
-    grant = admit(mesh, other.public)
-    first.receive([grant])
-    second = node_of(mesh, other, [grant])
+    signers = [SeedSigner(seed(name)) for name in ("one", "other")]
+    grants = [admit(mesh, signer.public) for signer in signers]
+    first, second = (node_of(mesh, signer, grants) for signer in signers)
     data = sample_tracker(issues=20)
     plan = bring_in(first, data)
     bring_in(second, data)
     theirs, ours = second.log(), first.log()
-    first.receive(theirs[2:])
-    second.receive(ours[2:])
+    first.receive(theirs[3:])
+    second.receive(ours[3:])
     assert first.replica.state_hash() == second.replica.state_hash()
     assert first.replica.counts()["worknodes"] == 21
     for one in read_lines(data)[0]:

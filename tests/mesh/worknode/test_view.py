@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from capability.ids import CLASS_SHARED, TRASH, worknode_id
+from capability.keys import SeedSigner
 from capability.ops import NS_COMMENT, NS_PLAIN, NS_WORK
 from mesh.core.inputs import LOCAL
 from mesh.core.writes import (
@@ -26,7 +27,7 @@ from mesh.worknode.view import (
     tree,
     worknode_view,
 )
-from tests.mesh.replica.world import Node, admit, new_mesh, node_of
+from tests.mesh.replica.world import Node, admit, new_mesh, node_of, seed
 
 KEYS = {
     "id",
@@ -133,15 +134,11 @@ def test_waiting_rows_lie_over_the_sealed_state() -> None:
 
 def test_concurrent_values_of_a_multi_value_field_all_show() -> None:
     mesh = new_mesh("acme")
-    first = node_of(mesh, mesh.root)
+    signers = [SeedSigner(seed(name)) for name in ("one", "other")]
+    grants = [admit(mesh, signer.public) for signer in signers]
+    first, second = (node_of(mesh, signer, grants) for signer in signers)
     task = made(first, "x")
-    from capability.keys import SeedSigner
-    from tests.mesh.replica.world import seed
-
-    other = SeedSigner(seed("other"))
-    grant = admit(mesh, other.public)
-    first.receive([grant])
-    second = node_of(mesh, other, [grant, *[e for e in first.log()[1:] if e.id != grant.id]])
+    second.receive(first.log()[3:])
     first.write(SetMulti(task, NS_PLAIN, "name", "a"))
     second.write(SetMulti(task, NS_PLAIN, "name", "b"))
     first.receive(second.log()[-1:])
