@@ -10,7 +10,7 @@ After a `NoiseError` a state is spoiled and must be dropped, as the paper says.
 
 Source: Trevor Perrin, "The Noise Protocol Framework", revision 34, 2018, sections 5 and 7,
     https://noiseprotocol.org/noise_rev34.html
-Differs: a DH result of zero is refused. Section 12.1 allows that but advises against it, as variance
+Differs: a DH result of zero is refused. Section 12.1 allows it but advises against it, as variance
     between implementations; libsodium does so by itself, and a peer that sends such a key is no
     peer.
 """
@@ -216,7 +216,7 @@ class HandshakeState:
 
     @property
     def my_turn(self) -> bool:
-        """Whether the next message is to be written here; meaningless when the handshake is over."""
+        """Whether the next message is to be written here; means nothing after the handshake."""
         return self._is_initiator == (self.step % 2 == 0)
 
     def write_message(self, payload: bytes) -> bytes:

@@ -41,7 +41,7 @@ PEERS_MAX: Final = 1_024
 ADDRESSES_MAX: Final = 8
 #: Redial back-off, in ms: doubles from the first to the second, with ±25 % jitter, for ever.
 #: After a heal three nodes must meet within 10 s. With 15 s as the most, one heal in ten of a long
-#: cut took more than 9 s (worst 17); with 5 s the worst of 20,000 took 6.7 s, dials of 3 s included.
+#: cut took more than 9 s (worst 17); with 5 s the worst of 20,000 took 6.7 s, with dials of 3 s.
 REDIAL_MS_MIN: Final = 500
 REDIAL_MS_MAX: Final = 5_000
 #: Anti-entropy: roots are compared with each link at least this often, in ms.

@@ -96,7 +96,7 @@ class Membership:
     def accepted(
         self, link: int, addresses: Iterable[Address], name: str, now: Now
     ) -> list[Effect]:
-        """The peer's hello is accepted: remember it. Its back-off ends with a link that went well."""
+        """The peer's hello is accepted: remember it. A link that goes well ends the back-off."""
         held = self._links.get(link)
         if held is None:
             return []

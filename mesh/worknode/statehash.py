@@ -1,7 +1,7 @@
 """
 The state hash: what two replicas compare to know that they hold the same state.
 
-    leaf(node) = BLAKE2b-256(domain ‖ encode([id, creates, place, cells]))   non-empty Worknodes only
+    leaf(node) = BLAKE2b-256(domain ‖ encode([id, creates, place, cells]))   if it is not empty
     state      = BLAKE2b-256(domain ‖ rules ‖ sum of all leaves mod 2**256)
 
 It is additive, so that a change costs one leaf, and lazy, so that a burst of writes costs one. It

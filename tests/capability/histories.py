@@ -168,7 +168,7 @@ class _Teller:
 
 
 def history(seed: int, *, steps: int) -> History:
-    """The history that this seed gives; a part of the entries is withheld, proofs stand for some."""
+    """The history that this seed gives; some entries are withheld, proofs stand for some."""
     random = Random(seed)
     mesh = Mesh(f"mesh {seed}", roots=("root", "second root"))
     roots = {key(name): [b""] for name in ("root", "second root")}
