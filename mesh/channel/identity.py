@@ -2,8 +2,8 @@
 Whose channel is it: binding the long-lived node key to the channel's key.
 
 The Noise static key is made for each process and never stored. The node key (Ed25519) signs it,
-with the mesh id, and the signature travels encrypted inside the handshake. The two keys are never the
-same key in two shapes, so no proof about one depends on uses of the other.
+with the mesh id, and the signature travels encrypted inside the handshake. The two keys are never
+the same key in two shapes, so no proof about one depends on uses of the other.
 
 Source: Yusef Napora, "noise-libp2p: Secure Channel Handshake", 2019, "Static Key Authentication",
     https://github.com/libp2p/specs/blob/master/noise/README.md

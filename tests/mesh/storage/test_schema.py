@@ -123,8 +123,10 @@ def test_lookups_use_an_index(path: Path) -> None:
     with closing(open_writer(path)) as connection:
         for statement in (
             "SELECT n FROM log WHERE id = x'00'",
-            "SELECT n, more FROM touch"
-            " WHERE k = (SELECT k FROM worknode WHERE id = x'00') ORDER BY n",
+            (
+                "SELECT n, more FROM touch"
+                " WHERE k = (SELECT k FROM worknode WHERE id = x'00') ORDER BY n"
+            ),
             "SELECT * FROM events WHERE first > 5 ORDER BY first LIMIT 3",
         ):
             plan = connection.execute("EXPLAIN QUERY PLAN " + statement).fetchall()
