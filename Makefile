@@ -9,13 +9,14 @@ READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow bench clean distclean
+.PHONY: help setup demo test slow bench docs clean distclean
 
 help:
 	@echo "make demo    the main job on this machine (DATA=folder: with your own data)"
 	@echo "make test    everything CI runs: format, lint, types, tests"
 	@echo "make slow    the long tests, with new random examples on every run"
 	@echo "make bench   measure, and print the numbers"
+	@echo "make docs    build the documentation into reports/docs"
 	@echo "make clean   remove caches and builds; make distclean: the environment, too"
 
 setup: $(READY)
@@ -52,6 +53,15 @@ slow: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
+
+# What builds the pages is installed when they are first built; the build itself needs no network.
+$(VENV)/.docs: $(READY)
+	@$(PIP) install --upgrade --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "reports/docs/index.html"
 
 clean:
 	rm -rf build dist reports .run .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov
