@@ -44,6 +44,8 @@ def status_of(
 ) -> dict[str, object]:
     """The node's own view of itself and of its peers; keys as users and scripts rely on them."""
     counts = replica.counts()
+    members = replica.held.ledger.members()
+    is_member = replica.author in members
     skews = [state.skew_ms for state in links.values() if state.hello is not None]
     return {
         "mesh_id": replica.mesh_id.hex(),
@@ -55,8 +57,10 @@ def status_of(
         "clock": {"skew_ms": round(median(skews)) if skews else None},
         "peers": _peers(replica, links=links, syncs=syncs, peers=peers, now=now),
         "dials": _dials(peers),
-        "members": len(replica.held.ledger.members()),
-        "provisional": replica.held.ledger.provisional(replica.author),
+        "members": len(members),
+        "member": is_member,
+        # Of who is not (yet) a member nobody can say whether its use of a ticket is confirmed.
+        "provisional": replica.held.ledger.provisional(replica.author) if is_member else None,
         "blocked": replica.writer.blocked,
         "refused": dict(sorted(replica.held.fold.refused.items())),
         "refusals": [

@@ -61,7 +61,7 @@ def is_linked(host: Host, to: Host) -> bool:
 
 def test_who_joins_at_the_inviter_is_pinned_at_once(world: World) -> None:
     dan = enter(world, invite(world.hosts["ann"]), "dan", at="ann")
-    assert dan.status()["provisional"] is False, "nothing is held yet that could be provisional"
+    assert (dan.status()["member"], dan.status()["provisional"]) == (False, None)
     assert create(dan) is None, "nobody's yet"
     check.converges(world)
     assert not any(is_provisional(host, dan) for host in world.up)
@@ -76,6 +76,7 @@ def test_who_joins_elsewhere_is_provisional_until_the_inviter_hears_of_it(world:
     world.partition(["ann"], ["bob", "cec", "dan"])
     dan = enter(world, ticket, "dan", at="bob")
     world.run(10_000)
+    assert dan.status()["member"] is True
     assert create(dan), "a provisional member works like any other"
     world.run(10_000)
     others = [world.hosts["bob"], world.hosts["cec"], dan]
@@ -120,6 +121,10 @@ def test_of_two_uses_in_a_partition_the_pinned_one_counts(world: World, first: s
     assert codes(lost) <= {GoodbyeCode.NOT_A_MEMBER, GoodbyeCode.TICKET_USED}
     assert codes(lost)
     assert not codes(won)
+    with world.counting() as sent:
+        world.run(60_000)
+    assert set(sent) <= {"Roots", "RootsReply", "Hello", "Goodbye"}, "they agree, and rest"
+    assert sent["Hello"] <= 40, "the void one dials less and less often"
     before = [check.situation(host) for host in (*members, won)]
     for host in (*members, won):
         host.die()
