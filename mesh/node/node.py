@@ -65,7 +65,7 @@ class Node:
     @property
     def advertised(self) -> tuple[Address, ...]:
         """Where others are told to dial it."""
-        return self._parts.config.listen
+        return self._parts.advertised()
 
     @property
     def replica(self) -> Replica:

@@ -70,7 +70,13 @@ class Parts:
     subscriptions: Subscriptions
     discovery: Discovery | None
     recorder: Recorder | None
+    #: What others are told to dial, if somebody has said so; else it is where this listens.
+    advertise: Sequence[Address] | None = None
     scope: trio.CancelScope = field(factory=lambda: trio.CancelScope(shield=True))
+
+    def advertised(self) -> tuple[Address, ...]:
+        """What others are told to dial, by the addresses that the machine has now."""
+        return _advertised(self.bound, own_addresses(), self.advertise)
 
     async def run(
         self,
@@ -145,7 +151,6 @@ async def assemble(
     def describe(own: Sequence[str]) -> Announcement:
         return Announcement(mesh_id, signer.public, reachable_at(bound, own))
 
-    discovery = Discovery(describe, inbox.put, log) if options.mdns else None
     return Parts(
         home,
         mesh_id=mesh_id,
@@ -156,18 +161,24 @@ async def assemble(
         driver=driver,
         links=links,
         subscriptions=subscriptions,
-        discovery=discovery,
+        discovery=Discovery(describe, inbox.put, log) if options.mdns else None,
         recorder=recorder,
+        advertise=options.advertise,
     )
+
+
+def _advertised(
+    bound: Sequence[Address], own: Sequence[str], advertise: Sequence[Address] | None
+) -> tuple[Address, ...]:
+    return reachable_at(bound, own) if advertise is None else tuple(advertise)
 
 
 async def _config(store: SqliteStore, bound: Sequence[Address], options: Options) -> EngineConfig:
     own = await trio.to_thread.run_sync(own_addresses)
-    advertised = reachable_at(bound, own) if options.advertise is None else options.advertise
     return EngineConfig(
         name=options.name or (store.meta(META_NAME) or b"").decode(),
         region=options.region,
-        listen=tuple(advertised),
+        listen=_advertised(bound, own, options.advertise),
         software=f"{DISTRIBUTION}/{metadata.version(DISTRIBUTION)}",
     )
 
