@@ -1,7 +1,11 @@
 """What the pages say of files and commands is there, and what is there is on the pages."""
 
 import ast
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +124,26 @@ def test_what_the_api_page_names_is_there() -> None:
             assert attribute in {getattr(node, "name", None) for node in nodes}, target
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("material") is None or importlib.util.find_spec("mkdocs") is None,
+    reason="what builds the site is not installed: pip install -e '.[docs]', or `make docs`",
+)
+def test_the_site_builds_strictly(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path)],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "api" / "index.html").read_text()
+    assert "The node is too busy. Nothing happened." in " ".join(reference.split())
+    elsewhere = re.findall(r'<(?:script|link)[^>]+(?:src|href)="https?://[^"]*', reference)
+    assert elsewhere == []
+
+
 def test_examples_in_python_are_python() -> None:
     for page in PAGES:
         for block in re.findall(
@@ -142,6 +166,7 @@ MESSAGES = {
     "written by a newer version": "mesh/storage/schema.py",
     "the file system has no shared memory for a write-ahead log": "mesh/storage/schema.py",
     "this home is older than what its peers hold of it": "mesh/replica/replica.py",
+    "this node's own log has forked, so nothing more of it counts": "mesh/replica/writer.py",
     "another program listens there already": "mesh/transport/tcp.py",
     "the peer is of another mesh or no node at all": None,
     "no answer within": "mesh/node/requests.py",
