@@ -43,6 +43,7 @@ from mesh.gossip.messages import (
 )
 from mesh.wire import encode_message
 from mesh.worknode.reading import register
+from tests.mesh.replica.hand import Hand, create
 from tests.mesh.swarm import check
 from tests.mesh.swarm.caller import FIRST_LINK, Caller
 from tests.mesh.swarm.host import Host
@@ -263,6 +264,21 @@ def test_an_entry_with_a_wrong_signature_ends_the_link_and_names_the_offence() -
     assert code == 9
     assert text
     assert [line.event for line in ann.logs if line.level == "warning"][-1] == "peer refused"
+    caller.close()
+    check.converges(world)
+
+
+def test_nothing_follows_a_goodbye_on_its_link() -> None:
+    """Not even the question for what a good entry before the bad one lacks."""
+    world, ann, caller = member_by_hand()
+    grants = ann.engine.replica.held.ledger.grants_to(caller.signer.public)
+    hand = Hand(caller.signer, world.mesh, grants[0][0])
+    root = ann.engine.replica.store.root
+    ahead = hand.data(create(root, shared=b"x"), skip=4)
+    bad = bytearray(hand.data(create(root, shared=b"y")).encode())
+    bad[-1] ^= 1
+    assert caller.refusal(Push((ahead.encode(), bytes(bad))))[0] == 9
+    assert kinds(caller.here()) == ["Send", "Disconnect"]
     caller.close()
     check.converges(world)
 

@@ -8,14 +8,17 @@ import pytest
 
 from capability.entry import LANE_DATA, Entry
 from capability.ids import root_worknode
+from capability.keys import SeedSigner
 from mesh.core.effects import Persist, Send
 from mesh.core.errors import Precondition
-from mesh.core.inputs import LOCAL, Now
+from mesh.core.inputs import LOCAL, Now, Received, Submit
 from mesh.core.records import PutEntry
 from mesh.core.writes import Append, Create, SetRegister
-from mesh.gossip.messages import GoodbyeCode, Push
+from mesh.gossip.messages import Get, GoodbyeCode, Push, Range
 from mesh.storage.memory import MemoryStore
+from mesh.wire import encode_message
 from tests.mesh.replica.hand import Hand, put
+from tests.mesh.replica.world import seed
 from tests.mesh.swarm import check
 from tests.mesh.swarm.caller import Caller
 from tests.mesh.swarm.host import Host
@@ -155,6 +158,39 @@ def test_sent_is_on_disk_before_own_entries_leave(world: World) -> None:
     assert kinds.index(PutEntry) < kinds.index("sent")
     last = max(i for i, effect in enumerate(bob.effects) if isinstance(effect, Persist))
     assert last < at[Send]
+
+
+def test_sent_is_marked_before_an_answer_that_shows_what_was_just_sealed(world: World) -> None:
+    ann = world.hosts["ann"]
+    caller = Caller(ann, SeedSigner(seed("cec")))
+    caller.tell(caller.hello())
+    ask = Get(1, (Range(ann.signer.public, LANE_DATA, 1, 9),), 1 << 18)
+    submit = Submit(ann.next_request(), (SetRegister(node(ann), 0, "a", 1),))
+    ann.batch([submit, Received(caller.link, encode_message(ask))])
+    answer = ann.effects.index(caller.here()[0])
+    marks = [
+        at
+        for at, effect in enumerate(ann.effects)
+        if isinstance(effect, Persist) and getattr(effect.records[0], "key", "") == "sent"
+    ]
+    assert marks[0] < answer
+
+
+def test_what_was_written_just_before_the_pen_stops_is_not_pushed(world: World) -> None:
+    bob = world.hosts["bob"]
+    tip = own_entries(bob)[-1]
+    double = Hand(bob.signer, world.mesh, tip.header.leaf)
+    double.tips[LANE_DATA] = (tip.header.seq, tip.id, tip.header.hlc)
+    other = double.data(put(node(bob), "a", 7))
+    caller = Caller(bob, world.mesh.root)
+    caller.tell(caller.hello())
+    submit = Submit(bob.next_request(), (SetRegister(node(bob), 0, "a", 1),))
+    push = Push((other.encode(),))
+    bob.batch([submit, Received(caller.link, encode_message(push))])
+    assert bob.status()["blocked"]
+    assert bob.replies[submit.request].error is None, "it is on disk, and was acknowledged"
+    pushed = [e for e in bob.effects if isinstance(e, Send) and e.data[1] == 13]
+    assert pushed == []
 
 
 def test_a_founder_alone_has_sent_nothing() -> None:
