@@ -124,7 +124,7 @@ class Fold:
 
     def learn_births(self, data: Data | None) -> None:
         """Take note of the births that a held body proves, whether or not it counts."""
-        if data is None:
+        if data is None or data.registers is not None:
             return
         for index, fields in enumerate(data.ops):
             # Most operations are no creates, and parsing is what costs.

@@ -2,7 +2,7 @@
 The hot path of the fold: an entry of plain register writes, judged and joined as a whole.
 
 All operations of an entry share author, leaf, session and seq, so what `judge` asks of each is
-asked once per field and once per Worknode. Only where every answer is yes does the entry go this way;
+asked once per field and once per Worknode. Only where every answer is yes does it go this way;
 otherwise nothing is done and each operation is looked at by itself. A test shows that both ways
 give the same state, events and refusals.
 """

@@ -43,8 +43,9 @@ def pack_events(events: Sequence[Event]) -> list[EventRow]:
     rows = []
     for at in range(0, len(events), EVENTS_PER_ROW):
         chunk = events[at : at + EVENTS_PER_ROW]
-        cursors, *columns = zip(*chunk, strict=True)
-        data = encode(tuple(map(_runs, columns)), depth_max=_DEPTH_MAX)
+        cursors, hlcs, types, nodes, *others = zip(*chunk, strict=True)
+        packed = (_runs(hlcs), _runs(types), nodes, *map(_runs, others))
+        data = encode(packed, depth_max=_DEPTH_MAX)
         rows.append((cursors[0], cursors[-1], data))
     return rows
 
@@ -56,12 +57,11 @@ def unpack_events(first: int, data: bytes) -> list[Event]:
     Raises:
         CodecError: The bytes are not those of a row.
     """
-    columns: Any = decode(data, size_max=len(data), depth_max=_DEPTH_MAX)
+    packed: Any = decode(data, size_max=len(data), depth_max=_DEPTH_MAX)
     try:
-        return [
-            Event(first + i, *fields)
-            for i, fields in enumerate(zip(*map(_spread, columns), strict=True))
-        ]
+        hlcs, types, nodes, *others = packed
+        columns = (_spread(hlcs), _spread(types), nodes, *map(_spread, others))
+        return [Event(first + i, *fields) for i, fields in enumerate(zip(*columns, strict=True))]
     except (TypeError, ValueError) as error:
         raise CodecError(f"events from {first}: {error}") from error
 

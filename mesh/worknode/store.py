@@ -12,6 +12,7 @@ Source: Almeida, Shoker, Baquero, "Delta state replicated data types", JPDC 2018
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Final
 
 from attrs import define, field, frozen
@@ -189,29 +190,28 @@ class Store:
             columns: The writes.
         """
         records = {at: self.touch(nodes[at]) for at in dict.fromkeys(columns.nodes)}
-        cells = {at: record.cells for at, record in records.items()}
-        fields = {
-            at: self.key((at[0], names[at[1]], REGISTER))
-            for at in dict.fromkeys(zip(columns.spaces, columns.names, strict=True))
-        }
-        keys = map(fields.__getitem__, zip(columns.spaces, columns.names, strict=True))
+        pairs = set(zip(columns.spaces, columns.names, strict=True))
+        keys: Iterable[CellKey]
+        if len(pairs) == 1:
+            ((ns, at),) = pairs
+            keys = repeat(self.key((ns, names[at], REGISTER)), len(columns.names))
+        else:
+            fields = {(ns, at): self.key((ns, names[at], REGISTER)) for ns, at in pairs}
+            keys = map(fields.__getitem__, zip(columns.spaces, columns.names, strict=True))
         rows = zip(columns.nodes, columns.ages, keys, columns.values, strict=True)
         for dot, (at, age, key, value) in enumerate(rows, n << DOT_INDEX_BITS):
+            record = records[at]
+            cells = record.cells
             stamp = hlc - age
-            cell = cells[at].get(key)
+            cell = cells.get(key)
             if cell is None:
-                cells[at][key] = RegisterCell(stamp, dot, value)
+                cells[key] = RegisterCell(stamp, dot, value)
             elif stamp > cell.hlc:  # type: ignore[union-attr]
                 cell.hlc, cell.dot, cell.value = stamp, dot, value  # type: ignore[union-attr]
             else:
                 cell.put(stamp, dot, value, self.order)  # type: ignore[union-attr,call-arg]
-        latest = dict.fromkeys(records, hlc)
-        if any(columns.ages):
-            latest = dict.fromkeys(records, 0)
-            for at, age in zip(columns.nodes, columns.ages, strict=True):
-                latest[at] = max(latest[at], hlc - age)
-        for at, record in records.items():
-            record.updated = max(record.updated, (latest[at], n))
+            if stamp >= record.updated[0]:
+                record.updated = max(record.updated, (stamp, n))
 
     def key(self, key: CellKey) -> CellKey:
         """One object for all equal keys of cells: a million fields share a hundred of them."""
