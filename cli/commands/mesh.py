@@ -18,7 +18,9 @@ _SLACK_S = 5.0
 @click.option("--role", default=None, help="What the ticket allows; `member` is the only role yet.")
 @click.option("--under", metavar="NODE", help="Allow it below this Worknode only. Default: all.")
 @click.option("--ttl", default="1h", show_default=True, help="How long it may be used: 30m, 2d.")
-@click.option("--uses", type=int, default=1, show_default=True, help="How many nodes may use it.")
+@click.option(
+    "--uses", type=int, default=1, show_default=True, help="How many tickets; each is for one node."
+)
 @click.option("--no-address", is_flag=True, help="Leave out where this node listens.")
 def invite(
     app: App,
@@ -30,17 +32,16 @@ def invite(
     no_address: bool,
 ) -> None:
     """
-    Print a ticket that lets another node in.
+    Print a ticket that lets another node in, or several, one on each line.
 
     Whoever holds the ticket may use it, so hand it over as you would a password. It names the
     mesh, this node and where it listens.
     """
     arguments = {"role": role, "under": under, "ttl": ttl, "uses": uses, "no_address": no_address}
     data = app.call("invite", arguments, is_write=True)
-    app.done(data, data["ticket"])
+    app.done(data, "\n".join(data["tickets"]))
     if not app.is_json:
-        times = "once" if uses == 1 else f"{uses} times"
-        app.note(f"valid until {data['expires_at']}, {times}: mesh join TICKET")
+        app.note(f"valid until {data['expires_at']}, once each: mesh join TICKET")
 
 
 @command("status")

@@ -11,11 +11,12 @@ import trio
 from capability import permissions
 from capability.bodies import CAVEAT_GRANTS, CAVEAT_ISSUE_BEFORE, JOIN
 from capability.keys import SEED_BYTES, SeedSigner
-from capability.limits import NEVER_MS, TICKET_ADDRESSES_MAX
+from capability.limits import CHAIN_DEPTH_MAX, NEVER_MS, TICKET_ADDRESSES_MAX
 from capability.ticket import Ticket
 from mesh.api.arguments import Argument
 from mesh.api.context import Context, Operation
 from mesh.core.errors import Precondition, UsageError
+from mesh.core.inputs import Address
 from mesh.transport.tcp import is_loopback
 from mesh.worknode.resolve import resolve
 from mesh.worknode.text import iso, parse_duration
@@ -24,8 +25,9 @@ from mesh.worknode.text import iso, parse_duration
 SYNC_POLL_S: Final = 0.05
 SYNC_S_DEFAULT: Final = 30.0
 SYNC_S_MAX: Final = 3_600.0
-#: Links of a chain below the new member: it may invite, and whom it invites may, too.
-INVITE_DEPTH: Final = 4
+#: How long a chain that goes through the new member may be. It takes two links to admit a member
+#: and one for a session, so that three generations may invite and open sessions.
+INVITE_DEPTH: Final = CHAIN_DEPTH_MAX
 TTL_DEFAULT: Final = "1h"
 USES_MAX: Final = 1_000
 ROLES: Final[Mapping[str, int]] = {"member": permissions.MEMBER}
@@ -135,18 +137,37 @@ async def _invite(context: Context, given: dict[str, Any]) -> Any:
         raise UsageError("ttl is 0: nobody could use the ticket")
     exp_ms = node.now().wall_ms + ttl_ms
     addresses = () if given["no_address"] else _addresses(context)
+    tickets = [
+        await _ticket(context, under=under, role=given["role"], exp_ms=exp_ms, addresses=addresses)
+        for _ in range(given["uses"])
+    ]
+    return {
+        "ticket": tickets[0],
+        "tickets": tickets,
+        "expires_at": iso(exp_ms),
+        "role": given["role"],
+    }
+
+
+async def _ticket(
+    context: Context, *, under: bytes, role: str, exp_ms: int, addresses: tuple[Address, ...]
+) -> str:
+    """One ticket for one use: two uses of one join key would fork its log."""
+    node = context.node
     seed = os.urandom(SEED_BYTES)
     grant = await node.issue_grant(
         SeedSigner(seed).public,
         akind=JOIN,
         scopes=(under,),
-        perms=ROLES[given["role"]],
+        perms=ROLES[role],
         max_depth=INVITE_DEPTH,
         exp_ms=NEVER_MS,
-        caveats=((CAVEAT_GRANTS, given["uses"]), (CAVEAT_ISSUE_BEFORE, exp_ms)),
-        label=given["role"],
+        caveats=((CAVEAT_GRANTS, 1), (CAVEAT_ISSUE_BEFORE, exp_ms)),
+        label=role,
     )
     assert isinstance(grant, bytes)
+    # Asked anew after the wait: the replica is replaced when a commit fails.
+    replica = node.replica
     ticket = Ticket(
         mesh=replica.mesh_id,
         inviter=replica.author,
@@ -155,10 +176,9 @@ async def _invite(context: Context, given: dict[str, Any]) -> Any:
         exp_ms=exp_ms,
         addresses=addresses,
         name=replica.name,
-        # Asked anew: the replica is replaced when a commit fails.
-        chain=node.replica.port.chain_of(grant),
+        chain=replica.port.chain_of(grant),
     )
-    return {"ticket": ticket.encode(), "expires_at": iso(exp_ms), "role": given["role"]}
+    return ticket.encode()
 
 
 def _addresses(context: Context) -> tuple[tuple[str, int], ...]:

@@ -94,6 +94,7 @@ def init_mesh(home_path: Path, name: str, wall_ms: int, *, node_name: str = "") 
                 f"{home.path} belongs to the mesh {held.hex()[:8]} already",
                 hint="use it (`mesh up`), or choose another --home",
             )
+        _refuse_lost(home)
         signer = SeedSigner(home.seed())
         genesis = _genesis(signer, name, wall_ms)
         records: list[Record] = [
@@ -169,6 +170,7 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
             )
         records: list[Record] = [PutMeta(META_TICKET_PEERS, encode(ticket.addresses))]
         if held is None:
+            _refuse_lost(home)
             _refuse_expired(facts, wall_ms)
             grant = _member_grant(ticket, facts, signer.public, name, wall_ms)
             records += _membership(store, ticket, facts, grant, name)
@@ -261,6 +263,16 @@ def _refuse_expired(facts: TicketFacts, wall_ms: int) -> None:
 def _home_at(path: Path) -> Home:
     home = Home(path)
     return Home.open(path) if home.exists else Home.create(path)
+
+
+def _refuse_lost(home: Home) -> None:
+    # Nodes have run here, so the key has signed entries. Whoever signed others in their place
+    # would fork this node's log, and everything after the fork would stop counting.
+    if home.log_path.exists():
+        raise Precondition(
+            f"the database of {home.path} is gone, and its key has been used",
+            hint="put mesh.db back from a copy, or choose another --home for a new node",
+        )
 
 
 def _check_name(name: str) -> None:

@@ -47,11 +47,12 @@ def test_work_off_line_spreads_when_the_node_is_up(running: Machine, machine: Ma
 def test_the_ticket_may_come_from_a_file_or_the_environment(
     running: Machine, machine: Make
 ) -> None:
-    ticket = running.ok("invite", "--uses", "2")["ticket"]
+    invited = running.ok("invite", "--uses", "2")
+    assert invited["ticket"] == invited["tickets"][0] != invited["tickets"][1]
     file = running.home / "ticket"
-    file.write_text(ticket)
+    file.write_text(invited["ticket"])
     machine("two").ok("join", "--ticket-file", str(file), *APART)
-    machine("three").ok("join", *APART, MESH_TICKET=running.ok("invite")["ticket"])
+    machine("three").ok("join", *APART, MESH_TICKET=invited["tickets"][1])
 
 
 def test_without_a_ticket_join_says_that_this_version_needs_one(machine: Make) -> None:

@@ -117,6 +117,18 @@ def test_an_interrupted_start_keeps_its_identity(tmp_path: Path) -> None:
     assert made.node_key == SeedSigner(home.seed()).public
 
 
+def test_a_key_that_was_used_is_not_used_anew_when_its_database_is_gone(tmp_path: Path) -> None:
+    setup.init_mesh(tmp_path / "b", "other", NOW)
+    text = ticket_of(tmp_path / "b").encode()
+    home = Home(setup.init_mesh(tmp_path / "a", "acme", NOW).home)
+    home.log_path.write_text("a node has run here\n")
+    home.database_path.unlink()
+    with pytest.raises(Precondition, match="is gone, and its key"):
+        setup.init_mesh(home.path, "acme", NOW)
+    with pytest.raises(Precondition, match="is gone, and its key"):
+        setup.prepare_join(home.path, text, "x", NOW)
+
+
 def test_a_member_has_its_grant_on_disk_before_it_dials(tmp_path: Path) -> None:
     founded = setup.init_mesh(tmp_path / "a", "acme", NOW)
     ticket = ticket_of(tmp_path / "a")
