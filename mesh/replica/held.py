@@ -22,6 +22,7 @@ from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.ports import LogReader
 from mesh.replica.fold import Fold, data_of, facts_of, touched_by
 from mesh.replica.table import EntryTable
+from mesh.worknode.statehash import StateHash
 from mesh.worknode.store import Store
 
 LaneKey = tuple[bytes, int]
@@ -50,6 +51,7 @@ class Held:
     moved: set[LaneKey] = field(factory=set)
     #: Authors who were introduced since admission last looked.
     newcomers: list[bytes] = field(factory=list)
+    hash: StateHash = field(factory=StateHash)
 
     def __attrs_post_init__(self) -> None:
         self.fold = Fold(self.store, self.table, self.ledger, self.read, self.touching)
@@ -84,6 +86,7 @@ class Held:
             self._remember(n, entry)
         self.uncommitted.clear()
         self.touch_uncommitted.clear()
+        self.store.worknodes.cool()
 
     # -- holding --------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
-from attrs import define, field
+from attrs import define
 
 from capability.bodies import SESSION, PinRow
 from capability.entry import LANE_AUTHORITY, Entry, SignedHeader, verify_entry
@@ -32,7 +32,6 @@ from mesh.replica.pending import PendingRows
 from mesh.replica.serving import Serving
 from mesh.replica.table import EntryTable
 from mesh.replica.writer import Writer
-from mesh.worknode.statehash import StateHash
 from mesh.worknode.store import Store
 
 #: The rules of verdicts and fold that this program follows.
@@ -62,7 +61,6 @@ class Replica:
     snapshot_n: int = 0
     #: The wall clock less the monotonic one, as of the last look at both.
     wall_less_mono_ms: int = 0
-    _hash: StateHash = field(factory=StateHash)
 
     @classmethod
     def load(cls, reader: LogReader, *, signer: Signer, now: Now) -> Replica:
@@ -132,8 +130,8 @@ class Replica:
 
     def state_hash(self) -> bytes:
         """The hash over all that is folded from sealed entries. Cost: O(touched since the last)."""
-        self._hash.update(self.store)
-        return self._hash.value(RULES_VERSION)
+        self.held.hash.update(self.store)
+        return self.held.hash.value(RULES_VERSION)
 
     def frontier_hash(self) -> bytes:
         """One hash over both frontier roots."""
@@ -144,7 +142,7 @@ class Replica:
         held = self.held
         return {
             "entries": held.table.last,
-            "worknodes": sum(1 for record in self.store.worknodes.values() if record.creates),
+            "worknodes": self.store.count(),
             "deferred": len(self.admission.deferred),
             "waiting": len(self.admission.waiting),
             "parked": len(held.table.parked),

@@ -7,57 +7,52 @@ rests; where those differ from what the ledger says now, the Worknodes concerned
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from attrs import frozen
 
 from capability.verdict import Verdict
-from crdt.codec import Value, decode, encode
+from crdt.codec import Value, encode, unpack
 from crdt.errors import CodecError
 from crdt.tree import Move
 from mesh.replica.fold import data_of, touched_by
 from mesh.replica.held import Held
-from mesh.worknode.cells import Cell, CounterCell, DotCell, RegisterCell
-from mesh.worknode.store import Birth, Creation, Worknode
+from mesh.worknode.record import is_moved, unpack_record
+from mesh.worknode.store import Birth, Store
 
 #: Raised when the meaning of a folded operation or of this layout changes.
-FOLD_VERSION: Final = 1
-#: A field's value nests 13 deep and stands 8 deep in a snapshot.
-_DEPTH_MAX: Final = 32
-#: Moves are kept once, by Worknode: (key, parent, meta).
-_MoveRow = tuple[Value, bytes, bytes]
+FOLD_VERSION: Final = 2
+_DEPTH_MAX: Final = 8
+#: Rows that are encoded and decoded together, so that neither needs a second copy of everything.
+_PAGE_ROWS: Final = 512
 
 
 def dump(held: Held, *, rules: int) -> bytes:
-    """The whole fold as bytes. Cost: O(state)."""
+    """The whole fold as bytes. Cost: O(state), of which what rests is copied."""
     store = held.store
-    births = tuple((node, b.parent, b.key_class, b.key) for node, b in store.births.items())
-    worknodes = tuple((node, *_worknode(record)) for node, record in store.worknodes.items())
+    held.hash.update(store)
+    leaves = held.hash.leaves
+    births = ((node, b.parent, b.key_class, b.key) for node, b in store.births.items())
+    worknodes = ((node, leaves.get(node, b""), data) for node, data in store.worknodes.rows())
     waiting = tuple((node, tuple(ops)) for node, ops in sorted(held.fold.waiting.items()))
     verdicts = bytes(held.table.verdicts)
     parked = tuple(sorted(held.table.parked))
-    value = (FOLD_VERSION, rules, verdicts, parked, births, worknodes, waiting)
-    return encode(value, depth_max=_DEPTH_MAX)
+    labels = (FOLD_VERSION, rules, verdicts, parked)
+    return encode((*labels, _pages(births), _pages(worknodes), waiting), depth_max=_DEPTH_MAX)
 
 
-def _worknode(record: Worknode) -> tuple[Value, ...]:
-    creates = tuple(
-        (at, c.kind, c.schema, c.mode, c.position, c.hlc) for at, c in record.creates.items()
-    )
-    cells = tuple((*key, _cell(cell)) for key, cell in record.cells.items())
-    moves = tuple((item.key, item.parent, item.meta) for item in record.moves.values())
-    return creates, cells, moves, record.updated
+def _pages(rows: Iterator[tuple[Value, ...]]) -> tuple[bytes, ...]:
+    pages = []
+    while page := tuple(islice(rows, _PAGE_ROWS)):
+        pages.append(encode(page, depth_max=2))
+    return tuple(pages)
 
 
-def _cell(cell: Cell) -> Value:
-    match cell:
-        case RegisterCell(hlc, at, value):
-            return (hlc, at, value)
-        case DotCell(dots, dead):
-            rows = tuple((at, hlc, value) for at, (hlc, value) in dots.items())
-            return (rows, tuple(sorted(dead)) if dead else ())
-        case CounterCell(total, writes):
-            return (str(total), writes)
+def _rows(pages: Any) -> Iterator[Any]:
+    for page in pages:
+        yield from unpack(page, size_max=len(page), depth_max=2)  # type: ignore[misc]
 
 
 @frozen
@@ -77,42 +72,44 @@ def restore(held: Held, data: bytes, *, n: int, rules: int) -> Basis | None:
         of another version or not readable; then everything is folded from the log.
     """
     try:
-        value: Any = decode(data, size_max=len(data), depth_max=_DEPTH_MAX)
+        # A checksum has told already that the bytes are this node's own.
+        value: Any = unpack(data, size_max=len(data), depth_max=_DEPTH_MAX)
         version, labelled, verdicts, parked, births, worknodes, waiting = value
     except (CodecError, TypeError, ValueError):
         return None
     if version != FOLD_VERSION or labelled != rules or len(verdicts) != n + 1:
         return None
-    store = held.store
-    for node, parent, key_class, key in births:
-        store.births[node] = Birth(parent, key_class, key)
-    store.tree.births((node, birth.parent) for node, birth in store.births.items())
-    moves: list[Move] = []
-    for node, creates, cells, moved, updated in worknodes:
-        record = Worknode(updated=tuple(updated))
-        for at, kind, schema, mode, position, hlc in creates:
-            record.creates[at] = Creation(kind, schema, mode, position, hlc)
-        for ns, name, kind, content in cells:
-            record.cells[ns, name, kind] = _read_cell(kind, content)
-        for key, parent, meta in moved:
-            item = Move(key, node, parent, meta)
-            record.moves[key] = item
-            moves.append(item)
-        store.worknodes[node] = record
-        store.dirty.add(node)
-    store.tree.apply(moves)
+    _restore_births(held.store, _rows(births))
+    _restore_worknodes(held, _rows(worknodes))
     for node, ops in waiting:
         held.fold.waiting[node] = dict.fromkeys(ops)
     return Basis(bytes(verdicts), frozenset(parked))
 
 
-def _read_cell(kind: int, content: Any) -> Cell:
-    if kind == 3:
-        return RegisterCell(*content)
-    if kind == 7:
-        return CounterCell(int(content[0]), content[1])
-    rows, dead = content
-    return DotCell({at: (hlc, value) for at, hlc, value in rows}, set(dead) or None)
+def _restore_births(store: Store, rows: Iterator[Any]) -> None:
+    # One object for equal parents, and for a node here and in every other table.
+    same = {store.root: store.root}
+    for node, parent, key_class, key in rows:
+        here = same.setdefault(node, node)
+        store.births[here] = Birth(same.setdefault(parent, parent), key_class, key)
+    store.tree.births((node, birth.parent) for node, birth in store.births.items())
+
+
+def _restore_worknodes(held: Held, rows: Iterator[Any]) -> None:
+    store, leaves = held.store, held.hash.leaves
+    same = dict(zip(store.births, store.births, strict=True))
+    moves: list[Move] = []
+    total = 0
+    for found, leaf, packed in rows:
+        node = same.get(found, found)
+        store.worknodes.put_packed(node, packed)
+        if leaf:
+            leaves[node] = leaf
+            total += int.from_bytes(leaf, "big")
+        if is_moved(packed):
+            moves += unpack_record(packed).moves.values()
+    held.hash.start(total)
+    store.tree.apply(moves)
 
 
 def settle(held: Held, basis: Basis) -> None:

@@ -84,8 +84,15 @@ def split_pair(text: str) -> tuple[str, str]:
 
 
 def shared_key(text: str) -> bytes:
-    """The key of class shared that a text stands for: its bytes, or their hash if too long."""
+    """
+    The key of class shared that a text stands for: its bytes, or their hash if too long.
+
+    Raises:
+        UsageError: It is empty, as of a variable that was never set: all such would be one.
+    """
     data = text.encode()
+    if not data:
+        raise UsageError("the key is empty", hint="give one that names this Worknode alone")
     if len(data) <= KEY_BYTES_MAX:
         return data
     return hashlib.blake2b(data, digest_size=32).digest()

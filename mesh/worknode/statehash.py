@@ -86,6 +86,10 @@ class StateHash:
         store.dirty.clear()
         self.total %= _MODULUS
 
+    def start(self, total: int) -> None:
+        """Take over the sum of `leaves`, which a snapshot has given."""
+        self.total = total % _MODULUS
+
     def value(self, rules: int) -> bytes:
         """The state hash, labelled with the rules version."""
         return digest(DOMAIN_STATE, encode(rules) + self.total.to_bytes(32, "big"))

@@ -35,6 +35,10 @@ from mesh.worknode.cells import (
     dot_index,
     new_cell,
 )
+from mesh.worknode.record import Creation, Worknode, is_created, pack_record, unpack_record
+from mesh.worknode.shelf import Shelf
+
+__all__ = ["Birth", "Births", "Creation", "Store", "Worknode"]
 
 #: Keys of cells that are shared; names come from peers, so there is a bound. A guess.
 _KEYS_MAX: Final = 4_096
@@ -90,28 +94,6 @@ class Births:
         return birth is not None and names_author(birth.key_class, birth.key, author)
 
 
-@frozen
-class Creation:
-    """One counted create."""
-
-    kind: str
-    schema: int
-    mode: int
-    position: bytes
-    hlc: int
-
-
-@define
-class Worknode:
-    """What has been folded of one Worknode; existence is a non-empty `creates`."""
-
-    creates: dict[Dot, Creation] = field(factory=dict)
-    cells: dict[CellKey, Cell] = field(factory=dict)
-    moves: dict[tuple[object, ...], Move] = field(factory=dict)
-    #: (hlc, n) of the latest counted operation.
-    updated: tuple[int, int] = (0, 0)
-
-
 @define
 class Store:
     """The state of one replica. `order` and `dot_id` translate local dots for ties and hashes."""
@@ -120,7 +102,7 @@ class Store:
     order: Order
     dot_id: Callable[[Dot], bytes]
     births: dict[bytes, Birth] = field(factory=dict)
-    worknodes: dict[bytes, Worknode] = field(factory=dict)
+    worknodes: Shelf[Worknode] = field(factory=lambda: Shelf(pack_record, unpack_record))
     tree: MovableTree = field(factory=MovableTree)
     dirty: set[bytes] = field(factory=set)
     _keys: dict[CellKey, CellKey] = field(factory=dict, repr=False)
@@ -144,7 +126,7 @@ class Store:
 
     def touch(self, node: bytes) -> Worknode:
         """The Worknode's record, made if absent, marked to be hashed again."""
-        record = self.worknodes.get(node)
+        record = self.worknodes.warm(node)
         if record is None:
             record = self.worknodes[node] = Worknode()
         self.dirty.add(node)
@@ -278,7 +260,7 @@ class Store:
         if not items:
             return
         for old, item, _, _ in items:
-            record = self.worknodes.get(item.child)
+            record = self.worknodes.warm(item.child)
             if record is not None:
                 record.moves.pop(old, None)
         for node in self.tree.retract([old for old, _, _, _ in items]):
@@ -289,6 +271,9 @@ class Store:
 
     def exists(self, node: bytes) -> bool:
         """Whether a counted create is folded, or it is the root."""
+        packed = self.worknodes.packed(node)
+        if packed is not None:
+            return node == self.root or is_created(packed)
         record = self.worknodes.get(node)
         return node == self.root or (record is not None and bool(record.creates))
 
@@ -318,6 +303,10 @@ class Store:
         found = [child for child in self.tree.children(node) if self.exists(child)]
         found.sort(key=lambda child: (self.position(child), child))
         return found
+
+    def count(self) -> int:
+        """How many Worknodes exist besides the root. Cost: O(Worknodes), unpacking none."""
+        return sum(map(self.exists, self.worknodes)) - (self.root in self.worknodes)
 
     def index_of(self, at: Dot) -> int:
         return dot_index(at)

@@ -217,10 +217,10 @@ def walk(
     store: Store, under: bytes, *, depth_max: int | None = None
 ) -> Iterator[tuple[int, bytes]]:
     """(depth, Worknode) of all that exists below *under*, parents first, siblings in order."""
-    waiting = [(1, node) for node in reversed(siblings(store, under))]
+    waiting = [(0, under)]
     while waiting:
         depth, node = waiting.pop()
-        if store.exists(node):
+        if depth and store.exists(node):
             yield depth, node
         if depth_max is None or depth < depth_max:
             waiting.extend((depth + 1, child) for child in reversed(siblings(store, node)))

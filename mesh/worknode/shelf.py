@@ -1,0 +1,111 @@
+"""
+The records of all Worknodes, of which those that rest are packed into bytes.
+
+A Worknode of ten fields is 3 KiB of Python objects and 0.5 KiB of bytes. Most of them rest, so what
+is not being changed is packed: at start-up everything, later the records that were changed longest
+ago (`cool`). Whoever reads gets a record made for the purpose; only what `warm` gives is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+Record = TypeVar("Record")
+
+#: Records that are kept unpacked. A guess: what a busy day works on, 50 MB at most.
+HOT_MAX: Final = 16_384
+#: Records that one `cool` packs, so that it takes 20 ms at most.
+COOLED_AT_ONCE: Final = 1_024
+#: Records that were read lately, so that one view does not unpack one Worknode ten times.
+_RECENT_MAX: Final = 256
+
+
+class Shelf(Generic[Record]):
+    """A mapping from Worknode to record; *pack* and *unpack* translate."""
+
+    __slots__ = ("_cold", "_hot", "_pack", "_recent", "_unpack")
+
+    def __init__(self, pack: Callable[[Record], bytes], unpack: Callable[[bytes], Record]) -> None:
+        self._pack = pack
+        self._unpack = unpack
+        self._hot: dict[bytes, Record] = {}
+        self._cold: dict[bytes, bytes] = {}
+        self._recent: dict[bytes, Record] = {}
+
+    def __getitem__(self, node: bytes) -> Record:
+        record = self.get(node)
+        if record is None:
+            raise KeyError(node)
+        return record
+
+    def get(self, node: bytes) -> Record | None:
+        """The record for reading; a change of it may be lost."""
+        record = self._hot.get(node) or self._recent.get(node)
+        if record is None:
+            packed = self._cold.get(node)
+            if packed is None:
+                return None
+            record = self._unpack(packed)
+            if len(self._recent) >= _RECENT_MAX:
+                self._recent.pop(next(iter(self._recent)))
+            self._recent[node] = record
+        return record
+
+    def warm(self, node: bytes) -> Record | None:
+        """The record for changing, until the next `cool`; None if there is none."""
+        record = self._hot.get(node)
+        if record is None:
+            packed = self._cold.pop(node, None)
+            if packed is None:
+                return None
+            self._recent.pop(node, None)
+            record = self._hot[node] = self._unpack(packed)
+        return record
+
+    def packed(self, node: bytes) -> bytes | None:
+        """The bytes of a record that rests, None of any other."""
+        return self._cold.get(node)
+
+    def __setitem__(self, node: bytes, record: Record) -> None:
+        self._cold.pop(node, None)
+        self._recent.pop(node, None)
+        self._hot[node] = record
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._hot, self._cold, self._recent = {}, {}, {}
+
+    def __contains__(self, node: object) -> bool:
+        return node in self._hot or node in self._cold
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from list(self._cold)
+        yield from list(self._hot)
+
+    def __len__(self) -> int:
+        return len(self._hot) + len(self._cold)
+
+    def keys(self) -> Iterator[bytes]:
+        return iter(self)
+
+    def items(self) -> Iterator[tuple[bytes, Record]]:
+        """Everything, unpacked one by one, for reading."""
+        return ((node, self[node]) for node in self)
+
+    def put_packed(self, node: bytes, packed: bytes) -> None:
+        """Take a record that rests from a snapshot."""
+        self._cold[node] = packed
+
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Everything, packed."""
+        yield from self._cold.items()
+        for node, record in self._hot.items():
+            yield node, self._pack(record)
+
+    def cool(self) -> None:
+        """Pack the oldest of what is over the bound. Nobody may hold a record that `warm` gave."""
+        over = min(len(self._hot) - HOT_MAX, COOLED_AT_ONCE)
+        for node in list(islice(self._hot, max(over, 0))):
+            self._cold[node] = self._pack(self._hot.pop(node))
