@@ -211,12 +211,18 @@ def check_heads(hello: Hello, replica: Replica) -> None:
 
 def why_void(hello: Hello, replica: Replica, key: bytes, now: Now) -> str:
     """Why somebody who has been let in is no member any more; empty while it is one."""
-    if hello.join is None or _is_member(replica, key, now):
+    if _is_member(replica, key, now):
         return ""
-    return _void_link(map(decode_entry, hello.join.chain), replica)
+    # The chain of somebody who was a member was not looked at: it may be another's, garbage, none.
+    try:
+        chain = hello.join.chain if hello.join is not None else ()
+        evidence = read_chain(chain, mesh_id=replica.mesh_id, peer=key)
+    except Refused as refused:
+        return refused.text
+    return _void_link(evidence.entries, replica)
 
 
-def _void_link(entries: Iterable[Entry], replica: Replica) -> str:
+def _void_link(entries: tuple[Entry, ...], replica: Replica) -> str:
     """A link that is held and void admits nobody, however good its bytes are."""
     for entry in entries:
         if entry.header.kind == KIND_GRANT and entry.id in replica.table.number:
