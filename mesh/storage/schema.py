@@ -32,6 +32,10 @@ from crdt.codec import decode
 from mesh.core.errors import StorageError
 from mesh.core.events import Event
 from mesh.storage.packing import EVENTS_PER_ROW, pack_events
+from mesh.storage.wal import lost_commits
+
+#: The way out of a damaged file.
+DAMAGED_HINT: Final = "the file is damaged; stop the node and run `mesh doctor --repair`"
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -122,7 +126,7 @@ def storage_error(path: Path, doing: str, error: sqlite3.Error | OSError) -> Sto
         case sqlite3.SQLITE_FULL:
             hint = f"free space on the disk that holds {path.parent}, then try again"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            hint = "the file is damaged; stop the node and run `mesh doctor`"
+            hint = DAMAGED_HINT
         case sqlite3.SQLITE_IOERR:
             hint = "the disk refused; look at the system's log and its free space, then try again"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -134,9 +138,29 @@ def storage_error(path: Path, doing: str, error: sqlite3.Error | OSError) -> Sto
 
 def damaged(path: Path, what: str) -> StorageError:
     """The error to raise for bytes that SQLite took for good and that are not."""
-    return StorageError(
-        f"{path}: {what}", hint="the file is damaged; stop the node and run `mesh doctor`"
-    )
+    return StorageError(f"{path}: {what}", hint=DAMAGED_HINT)
+
+
+def repair_mark(path: Path) -> Path:
+    """The file that stands beside the database while a repair puts another in its place."""
+    return path.with_name(path.name + ".repairing")
+
+
+def _refuse_damaged_log(path: Path) -> None:
+    try:
+        lost = lost_commits(path)
+    except OSError as error:
+        raise storage_error(path, "read the write-ahead log", error) from error
+    if lost:
+        # Before SQLite opens it, which would throw away what stands behind the damage.
+        raise damaged(path, f"the write-ahead log is damaged before {lost} committed transactions")
+
+
+def _refuse_half_repaired(path: Path) -> None:
+    if repair_mark(path).exists():
+        raise StorageError(
+            f"{path}: a repair was interrupted", hint="run `mesh doctor --repair` again"
+        )
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> object:
@@ -160,6 +184,8 @@ def open_writer(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> sql
     Raises:
         StorageError: The file cannot be opened, is damaged, of another program, or newer.
     """
+    _refuse_half_repaired(path)
+    _refuse_damaged_log(path)
     try:
         # SQLite would create it with the umask's mode; its companions copy the mode of this file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
