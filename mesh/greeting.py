@@ -10,8 +10,6 @@ expired since shows the inviter's pin instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
 
 from attrs import frozen
 
