@@ -23,6 +23,8 @@ from mesh.storage.home import Home, default_home
 
 #: Work that takes longer than this shows its progress, if standard error is a terminal.
 PROGRESS_AFTER_S: Final = 1.0
+#: C0 and C1 controls and DEL, but for the line's end; each shows as the replacement character.
+_STEERING: Final = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n")}, "\ufffd")
 
 
 class OutputClosed(Exception):
@@ -58,7 +60,7 @@ class App:
         if self.is_json:
             _print_json({"schema_version": SCHEMA_VERSION, "data": data})
         elif text:
-            _print(text)
+            _print(printable(text))
 
     def line(self, data: object, text: str) -> None:
         """Print one item of a stream."""
@@ -66,7 +68,7 @@ class App:
         if self.is_json:
             _print_json({"schema_version": SCHEMA_VERSION, "data": data})
         else:
-            _print(text)
+            _print(printable(text))
 
     def note(self, text: str) -> None:
         """Say something beside the result, once."""
@@ -120,6 +122,11 @@ class App:
         return door.call(self, name, given, is_write=is_write, timeout_s=timeout_s, told=told)
 
 
+def printable(text: str) -> str:
+    """*text* without what steers a terminal: titles and names may be anybody's."""
+    return text.translate(_STEERING)
+
+
 def _print_json(document: object) -> None:
     _print(json.dumps(document, ensure_ascii=False))
 
@@ -145,7 +152,7 @@ def print_error(app: App, error: MeshError) -> None:
     text = f"mesh: {error.message}"
     if error.hint:
         text += f" — {error.hint}"
-    print(" ".join(text.split()), file=sys.stderr, flush=True)
+    print(printable(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 pass_app: Final[Callable[[Callable[..., None]], Callable[..., None]]] = click.make_pass_decorator(

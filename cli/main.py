@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 import click
@@ -28,7 +29,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "down": ("cli.commands.running:down", "Stop the node; nothing is lost."),
         "status": (f"{_MESH}:status", "What this node holds, and whom it is in touch with."),
         "sync": (f"{_MESH}:sync", "Compare with all connected peers now."),
-        "peers": (f"{_MESH}:peers", "Who is known, where, and since when."),
+        "peers": (f"{_MESH}:peers", "Who is known, where, and how the connection stands."),
         "doctor": ("cli.commands.doctor:doctor", "Look for what is wrong, and say the remedy."),
     },
     "Worknodes": {
@@ -98,6 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Also when the arguments cannot be parsed, the answer has the form that was asked for.
     before_dashes = given[: given.index("--")] if "--" in given else given
     app.is_json = "--json" in before_dashes
+    # Closed by the caller, as in `mesh list >&-`, they are None.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - until the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - as above
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal that cannot show "✓" shows "?", which is better than a traceback.

@@ -55,24 +55,26 @@ def status(data: dict[str, Any]) -> str:
     ]
     waits = [
         f"{data[key]} {key}"
-        for key in ("deferred", "waiting", "parked", "undecided", "pending", "provisional")
+        for key in ("deferred", "waiting", "parked", "undecided", "pending")
         if data.get(key)
     ]
     if waits:
         lines.append(f"waits  {', '.join(waits)}")
+    if data.get("member") is False:
+        lines.append("joins  not a member yet: it has to reach one first")
+    elif data.get("provisional"):
+        lines.append("joins  provisional, until the pin of who invited it is here")
     skew = (data["clock"] or {}).get("skew_ms")
     if skew is not None:
         lines.append(f"clock  {skew:+d} ms against its peers{_of_clock(skew)}")
     if data.get("blocked"):
         lines.append(f"BLOCKED  {data['blocked']}  (mesh doctor)")
     if data["running"]:
-        lines += ["", peers(data["peers"]) or "no peers known"]
-        for dial in data.get("dials") or ():
-            reason = dial["last_error"] or dial["state"]
-            lines.append(f"trying {dial['address']}: {reason}")
+        lines += ["", peers(data["peers"])]
         # Nobody has been met there yet, so there is no peer whose row this could be.
         lines += [
-            f"tries {dial['address']}  {dial['last_error']}" for dial in data.get("dials") or ()
+            f"tries {dial['address']}  {dial['last_error'] or dial['state']}"
+            for dial in data.get("dials") or ()
         ]
     return "\n".join(lines)
 
@@ -87,7 +89,7 @@ def _of_clock(skew_ms: int) -> str:
 
 
 def peers(found: list[dict[str, Any]]) -> str:
-    """A table of peers; empty text for none."""
+    """A table of peers."""
     rows = [
         (
             peer_name(peer),
@@ -101,7 +103,7 @@ def peers(found: list[dict[str, Any]]) -> str:
         for peer in found
     ]
     header = ("PEER", "ADDRESS", "STATE", "IN SYNC", "RTT", "HEARD", "")
-    return table(rows, header)
+    return table(rows, header) or "no peers known"
 
 
 def _rounded(value: float | None) -> float | None:

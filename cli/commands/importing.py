@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli import render
-from cli.app import App, command
+from cli.app import App, command, global_options
 from mesh.core.errors import UsageError
 
 #: The node's own bound on what it takes at once.
@@ -18,6 +18,7 @@ IMPORT_S_MAX = 3_600.0
 
 
 @click.group("import", short_help="Bring in another tracker's export.")
+@global_options
 def import_() -> None:
     """Bring in another tracker's export. Run twice, nothing doubles."""
 

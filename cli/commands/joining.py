@@ -17,6 +17,7 @@ from cli.addresses import Address
 from cli.app import App, command
 from cli.commands.founding import host_name
 from cli.commands.running import options_of, run_here, running_options
+from cli.given import SecondsType, read_text
 from mesh.core.errors import Denied, MeshError, Precondition, Unavailable, UsageError
 
 TIMEOUT_S_DEFAULT: Final = 60.0
@@ -35,7 +36,7 @@ _TICKET_CHARACTERS_MAX: Final = 64 * 1024
 @running_options
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=SecondsType(0.1),
     default=TIMEOUT_S_DEFAULT,
     show_default=True,
     metavar="S",
@@ -99,9 +100,9 @@ def join(
 
 def _ticket(ticket: str | None, ticket_file: Any) -> str:
     if ticket == _STDIN:
-        ticket = sys.stdin.read(_TICKET_CHARACTERS_MAX)
+        ticket = read_text(sys.stdin, characters_max=_TICKET_CHARACTERS_MAX)
     elif ticket is None and ticket_file is not None:
-        ticket = str(ticket_file.read(_TICKET_CHARACTERS_MAX))
+        ticket = read_text(ticket_file, characters_max=_TICKET_CHARACTERS_MAX)
     ticket = ticket or os.environ.get("MESH_TICKET", "")
     if not ticket.strip():
         raise UsageError(

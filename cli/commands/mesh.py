@@ -8,6 +8,7 @@ import click
 
 from cli import render
 from cli.app import App, command
+from cli.given import SecondsType
 from mesh.core.errors import Unavailable
 
 #: The answer to `sync --wait` may take so much longer than the wait itself.
@@ -53,7 +54,14 @@ def status(app: App) -> None:
 
 @command("sync")
 @click.option("--wait", is_flag=True, help="Return when the digests agree with every peer.")
-@click.option("--timeout", type=float, default=30.0, show_default=True, metavar="S")
+@click.option(
+    "--timeout",
+    type=SecondsType(0.0),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="How long to --wait.",
+)
 def sync(app: App, *, wait: bool, timeout: float) -> None:
     """Compare with all connected peers now. "In sync" means that digests were exchanged."""
 

@@ -9,9 +9,10 @@ import click
 
 from cli import render
 from cli.app import App, command
+from cli.given import read_text
 from mesh.core.errors import UsageError
 
-_BYTES_MAX = 64 * 1024
+_TEXT_CHARACTERS_MAX = 64 * 1024
 #: What the node lists at most; asked for more, it refuses.
 LIST_MAX = 20_000
 
@@ -31,10 +32,7 @@ def _with_text(pairs: list[list[str]], file: Any) -> list[list[str]]:
     """Add the description that was given as a file."""
     if file is None:
         return pairs
-    text = file.read(_BYTES_MAX + 1)
-    if len(text) > _BYTES_MAX:
-        raise UsageError(f"the file has more than {_BYTES_MAX} characters")
-    return [*pairs, ["description", text]]
+    return [*pairs, ["description", read_text(file, characters_max=_TEXT_CHARACTERS_MAX)]]
 
 
 _SET = click.option("--set", "set_", multiple=True, metavar="FIELD=VALUE", help="Repeatable.")

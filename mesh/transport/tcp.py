@@ -72,7 +72,7 @@ def parse_address(text: str) -> Address:
         host = host[1:-1]
     is_number = port.isascii() and port.isdigit() and int(port) <= PORT_MAX
     if not colon or not host or not is_number or (":" in host and not bracketed):
-        raise UsageError(f"{text!r} is no address", hint="write HOST:PORT, such as 192.0.2.7:7700")
+        raise UsageError(f"{text!r} is no address", hint="write HOST:PORT, such as 192.0.2.7:7340")
     return host, int(port)
 
 
@@ -120,7 +120,7 @@ async def _bind_one(address: Address) -> list[trio.SocketListener]:
     except socket.gaierror as error:
         raise AddressUnusable(
             f"cannot listen on {where}: the host does not resolve ({error.strerror})",
-            hint="give an address of this machine, such as 127.0.0.1:0 or 0.0.0.0:7700",
+            hint="give an address of this machine, such as 127.0.0.1:0 or 0.0.0.0:7340",
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

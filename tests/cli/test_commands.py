@@ -39,6 +39,23 @@ def test_every_command_is_listed_with_its_own_words(name: str) -> None:
         assert {"--json", "--home", "--session"} <= options
 
 
+def test_the_global_options_stand_before_and_after_any_name(founded: Machine) -> None:
+    for words in (["--json", "import", "beads"], ["import", "--json", "beads"]):
+        run = founded.run(*words, "-", stdin="")
+        assert json.loads(run.stdout)["data"]["created"] == 0, run
+
+
+def test_the_text_of_others_does_not_steer_the_terminal(shared: Machine) -> None:
+    made = shared.ok(
+        "create", "red \x1b[31m and \x9b2J and a bell \x07", "--set", "note=a\n\x1b]0;b"
+    )
+    assert made["title"] == "red \x1b[31m and \x9b2J and a bell \x07"
+    for words in (["show", made["id"]], ["list"], ["tree"], ["history", made["id"]]):
+        text = shared.run(*words).stdout
+        assert not {c for c in text if ord(c) < 32 or 127 <= ord(c) < 160} - {"\n"}, text
+    assert "red \ufffd[31m" in shared.run("show", made["id"]).stdout
+
+
 def test_the_exit_codes_are_those_of_the_errors() -> None:
     kinds = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, MeshError)]
     assert {kind.exit_code for kind in kinds} | {0} == set(exit_codes.MEANINGS)
@@ -74,6 +91,12 @@ def test_the_version_is_that_of_the_distribution() -> None:
         (2, ["invite", "--role", "king"]),
         (2, ["invite", "--ttl", "soon"]),
         (2, ["invite", "--uses", "0"]),
+        (2, ["create", "x", "--key", ""]),
+        (2, ["create", "x", "--file", sys.executable]),
+        (2, ["join", "--ticket-file", sys.executable]),
+        (2, ["sync", "--wait", "--timeout", "nan"]),
+        (2, ["sync", "--wait", "--timeout", "inf"]),
+        (2, ["join", "--timeout", "nan"]),
         (3, ["show", "nonsense"]),
         (3, ["create", "x", "--under", "/no/where"]),
         (5, ["move", "/", "--under", "/"]),
@@ -163,7 +186,7 @@ def test_lists_are_filtered_and_bounded(shared: Machine) -> None:
     assert shared.ok("list", "--limit", "0") == []
     shared.fails(2, "list", "--limit", str(LIST_MAX + 1))
     assert [item["depth"] for item in shared.ok("tree", place)] == [0, 1]
-    assert [item["id"] for item in shared.ok("tree", "--depth", "0")] != [place]
+    assert [item["depth"] for item in shared.ok("tree", "--depth", "0")] == [0]
 
 
 def test_a_key_names_the_same_worknode_again(shared: Machine) -> None:
@@ -225,3 +248,16 @@ def test_output_that_nobody_reads_is_no_error(shared: Machine) -> None:
         check=False,
     )
     assert (run.stdout, run.stderr) == ("0\n", "")
+
+
+def test_a_closed_standard_output_is_no_traceback(shared: Machine) -> None:
+    run = subprocess.run(
+        f"{sys.executable} -m cli.main --home {shared.home} tree >&-",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in run.stderr, run
