@@ -10,6 +10,7 @@ expired since shows the inviter's pin instead.
 
 from __future__ import annotations
 
+from typing import Final
 
 from attrs import frozen
 
