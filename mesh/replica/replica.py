@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import define
 
-from capability.bodies import SESSION, PinRow
+from capability.bodies import MEMBER, SESSION, PinRow
 from capability.entry import LANE_AUTHORITY, Entry, SignedHeader, verify_entry
 from capability.errors import CapabilityError
 from capability.keys import Signer
@@ -159,7 +159,7 @@ class Replica:
     def label(self, author: bytes) -> str:
         """The name that an author's member grant gives it, empty if none is held."""
         grants = self.held.ledger.grants_to(author)
-        return next((a.grant.label for _, a in grants if a.grant is not None), "")
+        return next((a.grant.label for _, a in grants if a.grant and a.akind == MEMBER), "")
 
     # -- changing -------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import LOCAL, IssueGrant
 from mesh.core.writes import (
     Append,
+    Create,
     SetRegister,
 )
 from tests.mesh.replica.desk import Desk, entries_of, field_of
@@ -107,3 +108,11 @@ def test_appends_and_values_are_encoded_as_they_were_given() -> None:
     desk = Desk()
     desk.node.write(Append(desk.task, 0, "log", (0, 1, "two")))
     assert encode((0, 1, "two")) in desk.node.log()[-1].body
+
+
+def test_a_session_does_not_rename_its_node() -> None:
+    desk = Desk()
+    root = node_of(desk.mesh, desk.root.signer, [])
+    root.write(Create(desk.top, "task", shared_key=b"made by an agent"), session="agent")
+    assert root.replica.held.ledger.grants_to(desk.root.author)
+    assert root.replica.label(desk.root.author) == ""
