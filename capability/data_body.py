@@ -84,8 +84,15 @@ class Data:
     nodes: tuple[bytes, ...]
     names: tuple[str, ...]
     ops: tuple[Value, ...]
-    #: The same ops by columns, if they are plain register writes and nothing else.
+    #: Those of the ops that are plain register writes, by columns.
     registers: Registers | None = field(default=None, eq=False, repr=False)
+
+    def others(self) -> list[int]:
+        """The indexes of all ops but `registers`."""
+        if self.registers is None:
+            return list(range(len(self.ops)))
+        plain = frozenset(self.registers.indexes)
+        return [] if self.registers.are_all else [i for i in range(len(self.ops)) if i not in plain]
 
 
 def decode_data(body: bytes) -> Data:
@@ -99,7 +106,8 @@ def decode_data(body: bytes) -> Data:
         value = unpack(body, size_max=BODY_BYTES_MAX, depth_max=DEPTH_MAX)
         columns = _columns(value)
         # Before anything is said of a part: hostile nesting is not to be printed.
-        rest = value if columns is None else cast("tuple[Value, ...]", value)[:_OPS_AT]
+        proved = columns is not None and columns.are_all
+        rest = cast("tuple[Value, ...]", value)[:_OPS_AT] if proved else value
         check(rest, body, depth_max=DEPTH_MAX)
     except CodecError as error:
         raise FormError(f"data: {error}") from error

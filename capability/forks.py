@@ -44,17 +44,17 @@ class Pins:
 
     def __init__(self) -> None:
         self._rows: dict[LaneKey, list[Statement]] = {}
-        self._tips: set[bytes] = set()
+        self._tips: dict[bytes, list[Act]] = {}
 
     def add(self, act: Act) -> None:
         """Index a pin's rows. Cost: O(rows)."""
         for key, seq, tip in lanes_named(act.pin):
             self._rows.setdefault(key, []).append(Statement(act, seq, tip))
-            self._tips.add(tip)
+            self._tips.setdefault(tip, []).append(act)
 
-    def names(self, entry_id: bytes) -> bool:
-        """Whether some held pin names this entry as a tip."""
-        return entry_id in self._tips
+    def naming(self, entry_id: bytes) -> Iterable[Act]:
+        """The held pins that name this entry as a tip, whether or not they count."""
+        return self._tips.get(entry_id, ())
 
     def of(self, key: LaneKey) -> Iterable[Statement]:
         """Every statement about one lane, whether or not its pin counts."""

@@ -295,7 +295,9 @@ class Ledger:
             self._pins.add(act)
         elif lane.fork_seq is None:
             return _NOTHING
-        named = lane.fork_seq is not None and self._pins.names(entry_id)
+        named = lane.fork_seq is not None and any(
+            self._binds(said, key) for said in self._pins.naming(entry_id)
+        )
         return self._settle(key, before, resolved=resolved, introduced=introduced, named=named)
 
     def _judge(self, header: Header, entry_id: bytes, lane: Lane) -> tuple[Verdict, Reason]:
@@ -368,10 +370,20 @@ class Ledger:
 
     def _forks_touched(self, act: Act) -> list[LaneKey]:
         """Forked lanes of which an act, newly judged, may select another branch."""
-        named = [key for key, _, _ in lanes_named(act.pin)]
         if act.passes is not None:
-            named = [(act.passes.audience, number) for number in (LANE_AUTHORITY, LANE_DATA)]
-        return [key for key in named if key in self._forked]
+            lanes = [(act.passes.audience, number) for number in (LANE_AUTHORITY, LANE_DATA)]
+            return [key for key in lanes if key in self._forked]
+        named = (key for key, _, _ in lanes_named(act.pin))
+        return [key for key in named if key in self._forked and self._binds(act, key)]
+
+    def _binds(self, pin: Act, key: LaneKey) -> bool:
+        """
+        Whether a pin can select a branch of this lane.
+
+        Anybody may sign pins of anything: those that bind nobody must not cost a judgement of all.
+        """
+        held = self._links.held_by(key[0])
+        return pin.counts and any(is_effective(pin, passes) for _, passes in held)
 
     def _judge_all(self) -> set[bytes]:
         """Judge every grant and pin anew, by rank; gives the grants of which that changed."""

@@ -124,7 +124,7 @@ class Fold:
 
     def learn_births(self, data: Data | None) -> None:
         """Take note of the births that a held body proves, whether or not it counts."""
-        if data is None or data.registers is not None:
+        if data is None or (data.registers is not None and data.registers.are_all):
             return
         for index, fields in enumerate(data.ops):
             # Most operations are no creates, and parsing is what costs.
@@ -171,16 +171,16 @@ class Fold:
         if authority is None:
             return
         events = EventDrafts(facts, data.session)
+        left: Iterable[int] = range(len(data.ops)) if indexes is None else indexes
         if indexes is None and only is None:
             written = self._plain.fold(facts, data, authority, self.births)
             if written is not None:
                 events.note_fields(written)
-                self.drafts.extend(events.drafts())
-                return
+                left = data.others()
         moves: list[tuple[tree.Move, int, Dot]] = []
         allowed = self._allowed_by(facts.leaf, facts.author)
         context = Context(facts, data.session, data.refs, authority, moves, events, allowed)
-        for index in range(len(data.ops)) if indexes is None else indexes:
+        for index in left:
             op = parse_op(data, index)
             if op is None:
                 self.refuse("malformed or unknown operation")

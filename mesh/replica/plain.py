@@ -1,9 +1,9 @@
 """
-The hot path of the fold: an entry of plain register writes, judged and joined as a whole.
+The hot path of the fold: an entry's plain register writes, judged and joined as a whole.
 
 All operations of an entry share author, leaf, session and seq, so what `judge` asks of each is
-asked once per field and once per Worknode. Only where every answer is yes does it go this way;
-otherwise nothing is done and each operation is looked at by itself. A test shows that both ways
+asked once per field and once per Worknode. Only where every answer is yes do they go this way;
+otherwise nothing is done and each operation is looked at by itself, as the others are always. A test shows that both ways
 give the same state, events and refusals.
 """
 
@@ -74,11 +74,11 @@ class PlainFold:
         self, facts: Facts, data: Data, authority: Authority, births: Births
     ) -> list[tuple[bytes, str]] | None:
         """
-        Join all operations of an entry that counts.
+        Join the plain register writes of an entry that counts.
 
         Returns:
-            The fields written, as (Worknode, name); None, with nothing changed, if the entry is of
-            another kind or one of its operations may not count. Cost: 1 µs per operation.
+            The fields written, as (Worknode, name); None, with nothing changed, if it has none or
+            one of them may not count. Cost: 1 µs per operation.
         """
         columns = data.registers
         if columns is None or max(columns.ages) > facts.hlc:

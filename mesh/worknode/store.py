@@ -180,8 +180,10 @@ class Store:
         else:
             fields = {(ns, at): self.key((ns, names[at], REGISTER)) for ns, at in pairs}
             keys = map(fields.__getitem__, zip(columns.spaces, columns.names, strict=True))
-        rows = zip(columns.nodes, columns.ages, keys, columns.values, strict=True)
-        for dot, (at, age, key, value) in enumerate(rows, n << DOT_INDEX_BITS):
+        base = n << DOT_INDEX_BITS
+        rows = zip(columns.indexes, columns.nodes, columns.ages, keys, columns.values, strict=True)
+        for index, at, age, key, value in rows:
+            dot = base | index
             record = records[at]
             cells = record.cells
             stamp = hlc - age

@@ -43,15 +43,17 @@ def test_columns_say_what_each_op_says(ops: list[object]) -> None:
     if data.registers is None:
         return
     columns = data.registers
-    for i in range(len(data.ops)):
+    assert sorted([*columns.indexes, *data.others()]) == list(range(len(ops)))
+    for i, index in enumerate(columns.indexes):
         payload = Register(columns.spaces[i], NAMES[columns.names[i]], columns.values[i])
         node = NODES[columns.nodes[i]]
-        assert parse_op(data, i) == Op(OP_REGISTER, columns.ages[i], node, (), payload)
+        assert parse_op(data, index) == Op(OP_REGISTER, columns.ages[i], node, (), payload)
 
 
 @given(st.lists(plain, min_size=1, max_size=5))
 def test_plain_registers_are_read_by_columns(ops: list[object]) -> None:
-    assert registers(tuple(ops), nodes=3, names=2) is not None
+    found = registers(tuple(ops), nodes=3, names=2)
+    assert found is not None and found.are_all
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,8 @@ def test_whatever_else_is_left_to_the_op(change: dict[int, object]) -> None:
     for at, value in change.items():
         row[at] = value
     good = (OP_REGISTER, 0, 0, (), 0, 0, "done")
-    assert registers((good, tuple(row)), nodes=3, names=2) is None  # type: ignore[arg-type]
+    found = registers((good, tuple(row)), nodes=3, names=2)  # type: ignore[arg-type]
+    assert found is None or (found.indexes == (0,) and not found.are_all)
 
 
 def test_deep_nesting_is_refused_before_it_is_printed() -> None:

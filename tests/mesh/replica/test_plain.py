@@ -44,6 +44,8 @@ def told(random: Random) -> tuple[Mesh, list[Entry]]:
             )
             for _ in range(random.randrange(1, 8))
         ]
+        if random.random() < 0.3:
+            listed.insert(random.randrange(len(listed)), made[random.randrange(5)])
         entries.append(author.data(*listed))
     return mesh, entries
 
