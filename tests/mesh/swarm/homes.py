@@ -1,4 +1,4 @@
-"""Homes over memory stores: of a founder, and of a bearer of a ticket, as the node's set-up makes."""
+"""Homes over memory stores: a founder's, and a ticket bearer's, as the node's set-up makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One engine with its disk: batches, commits, crashes. The network is whatever takes its effects."""
+"""One engine with its disk: batches, commits, crashes. The network takes its effects."""
 
 from __future__ import annotations
 
