@@ -14,7 +14,7 @@ Source: docs/formats.md, rule 9.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
@@ -25,7 +25,7 @@ from capability.lane import Lane, LaneKey, Path
 from capability.links import Act
 from capability.permissions import REVOKE
 
-__all__ = ["Pins", "Statement", "is_covered", "is_effective", "lanes_named", "select"]
+__all__ = ["Pins", "Statement", "binds", "is_covered", "is_effective", "lanes_named", "select"]
 
 
 @frozen(eq=False)
@@ -90,6 +90,15 @@ def is_effective(pin: Act, target: Authority) -> bool:
     if target.chain[: by.rank] == by.chain:
         return True
     return bool(by.perms & REVOKE) and covers(by, target)
+
+
+def binds(pins: Iterable[Act], grants: Sequence[tuple[Act, Authority]]) -> bool:
+    """
+    Whether one of *pins* can select a branch for what is made by one of *grants*.
+
+    Anybody may sign pins of anything: those that bind nobody must not cost a judgement of all.
+    """
+    return any(pin.counts and is_effective(pin, passes) for pin in pins for _, passes in grants)
 
 
 def select(lane: Lane, rows: list[Statement], targets: Iterable[Authority]) -> Path | None:

@@ -35,7 +35,7 @@ from capability.entry import (
     SignedHeader,
 )
 from capability.errors import FormError
-from capability.forks import Pins, is_covered, is_effective, lanes_named, select
+from capability.forks import Pins, binds, is_covered, is_effective, lanes_named, select
 from capability.ids import ZERO_ID
 from capability.lane import BRANCH_ENTRIES_MAX, Lane, LaneKey, Path, Place
 from capability.limits import AUTHORITY_SEQ_MAX
@@ -295,9 +295,8 @@ class Ledger:
             self._pins.add(act)
         elif lane.fork_seq is None:
             return _NOTHING
-        named = lane.fork_seq is not None and any(
-            self._binds(said, key) for said in self._pins.naming(entry_id)
-        )
+        said = self._pins.naming(entry_id) if lane.fork_seq is not None else ()
+        named = binds(said, self._links.held_by(header.author))
         return self._settle(key, before, resolved=resolved, introduced=introduced, named=named)
 
     def _judge(self, header: Header, entry_id: bytes, lane: Lane) -> tuple[Verdict, Reason]:
@@ -373,17 +372,8 @@ class Ledger:
         if act.passes is not None:
             lanes = [(act.passes.audience, number) for number in (LANE_AUTHORITY, LANE_DATA)]
             return [key for key in lanes if key in self._forked]
-        named = (key for key, _, _ in lanes_named(act.pin))
-        return [key for key in named if key in self._forked and self._binds(act, key)]
-
-    def _binds(self, pin: Act, key: LaneKey) -> bool:
-        """
-        Whether a pin can select a branch of this lane.
-
-        Anybody may sign pins of anything: those that bind nobody must not cost a judgement of all.
-        """
-        held = self._links.held_by(key[0])
-        return pin.counts and any(is_effective(pin, passes) for _, passes in held)
+        named = [key for key, _, _ in lanes_named(act.pin) if key in self._forked]
+        return [key for key in named if binds((act,), self._links.held_by(key[0]))]
 
     def _judge_all(self) -> set[bytes]:
         """Judge every grant and pin anew, by rank; gives the grants of which that changed."""

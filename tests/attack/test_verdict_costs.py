@@ -1,0 +1,67 @@
+"""What a plain member signs costs everybody little, however much of it there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from capability.entry import Entry
+from capability.ledger import Ledger
+from capability.permissions import MEMBER
+from tests.capability.story import Log, Mesh, deliver
+
+PINS = 200
+
+
+@pytest.fixture
+def mesh() -> Mesh:
+    return Mesh()
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for each judgement of a grant or pin."""
+    count: list[int] = []
+    real = Ledger._judge_act
+
+    def judge(self: Ledger, act: object) -> None:
+        count.append(1)
+        real(self, act)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ledger, "_judge_act", judge)
+    return count
+
+
+def _forked_member(mesh: Mesh) -> tuple[Log, Ledger, Entry]:
+    """Mal may pass on nothing, and has forked its own authority lane at seq 1."""
+    mal = mesh.log("mal")
+    mesh.root.grant(mal, perms=MEMBER)
+    twin = mal.twin()
+    tip = mal.pin(mesh.genesis)
+    twin.pin(tip)
+    ledger = mesh.ledger()
+    lane = ledger.lane(mal.author, 0)
+    assert lane is not None
+    assert lane.fork_seq == 1
+    return mal, ledger, tip
+
+
+@pytest.mark.parametrize("by", ["mal", "other"])
+def test_pins_that_bind_nobody_judge_nothing_anew(mesh: Mesh, judged: list[int], by: str) -> None:
+    mal, ledger, tip = _forked_member(mesh)
+    other = mesh.log("other")
+    deliver(ledger, [mesh.root.grant(other, perms=MEMBER)])
+    judged.clear()
+    for _ in range(PINS):
+        deliver(ledger, [(mal if by == "mal" else other).pin(tip)])
+    assert len(judged) <= 2 * PINS
+
+
+def test_entries_that_only_such_pins_name_judge_nothing_anew(mesh: Mesh, judged: list[int]) -> None:
+    mal, ledger, _ = _forked_member(mesh)
+    other = mesh.log("other")
+    deliver(ledger, [mesh.root.grant(other, perms=MEMBER)])
+    later = [mal.pin(mesh.genesis) for _ in range(PINS)]
+    deliver(ledger, [other.pin(entry) for entry in later])
+    judged.clear()
+    deliver(ledger, later)
+    assert len(judged) <= 2 * PINS
