@@ -283,7 +283,7 @@ class Engine:
         effects: list[Effect] = []
         try:
             chain = greeting.check(hello, replica=self.replica, caller=caller, now=now)
-            greeting.check_heads(hello, self.replica)
+            greeting.check_heads(hello, self.replica, caller.key)
             if chain:
                 effects = self._take_in(chain, now, link)[1]
                 # Only now that it is held can it show that the log of its join key has forked.

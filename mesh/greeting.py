@@ -193,14 +193,14 @@ def _is_member(replica: Replica, key: bytes, now: Now) -> bool:
     )
 
 
-def check_heads(hello: Hello, replica: Replica) -> None:
+def check_heads(hello: Hello, replica: Replica, key: bytes) -> None:
     """
-    What the caller states of this node's own logs.
+    What the caller, *key*, states of this node's own logs.
 
     Raises:
         Refused: It holds more of them than this node does, or states what nobody has signed.
     """
-    offence = replica.check_heads(hello.your_heads)
+    offence = replica.check_heads(hello.your_heads, key)
     if offence == RESTORED:
         raise Refused(GoodbyeCode.HEAD_MISMATCH, offence)
     if offence:

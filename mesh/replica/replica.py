@@ -23,12 +23,13 @@ from mesh.core.errors import StorageError
 from mesh.core.events import Event
 from mesh.core.inputs import IssueGrant, Now, Submit
 from mesh.core.ports import LogReader
-from mesh.core.records import PutEvents, PutProof, PutSnapshot, Record
+from mesh.core.records import PutEvents, PutMeta, PutProof, PutSnapshot, Record
 from mesh.replica import snapshot
 from mesh.replica.admission import Admission, BadEntry, Outcome
 from mesh.replica.held import Held, LaneKey
 from mesh.replica.loading import load_held
 from mesh.replica.pending import PendingRows
+from mesh.replica.recovery import META_BLOCKED, PARTED, Recovery
 from mesh.replica.serving import Serving
 from mesh.replica.table import EntryTable
 from mesh.replica.writer import Writer
@@ -57,6 +58,7 @@ class Replica:
     admission: Admission
     writer: Writer
     port: Serving
+    recovery: Recovery
     next_cursor: int
     snapshot_n: int = 0
     #: The wall clock less the monotonic one, as of the last look at both.
@@ -92,13 +94,19 @@ class Replica:
         held.moved.update(held.ledger.lanes())
         serving.refresh()
         kept = reader.snapshot()
+        writer = Writer(held, signer, mesh_id, pending)
+        writer.blocked = (reader.meta(META_BLOCKED) or b"").decode()
+        recovery = Recovery.load(reader, held, signer.public)
+        if recovery.is_active:
+            writer.blocked = recovery.sentence(())
         return cls(
             mesh_id=mesh_id,
             signer=signer,
             held=held,
             admission=Admission(held, mesh_id, signer.public),
-            writer=Writer(held, signer, mesh_id, pending),
+            writer=writer,
             port=serving,
+            recovery=recovery,
             next_cursor=reader.last_cursor() + 1,
             snapshot_n=kept[0] if kept is not None else 0,
             wall_less_mono_ms=now.wall_ms - now.mono_ms,
@@ -186,7 +194,7 @@ class Replica:
     def _after(self, outcome: Outcome, now: Now) -> list[Effect]:
         effects: list[Effect] = []
         if outcome.own_branch and not self.writer.blocked:
-            self.writer.blocked = RESTORED
+            self._stop_writing(RESTORED)
             effects.append(Log("error", "own log is ahead of this home", ()))
         outcome.records += self._proofs(outcome)
         if outcome.records:
@@ -237,7 +245,7 @@ class Replica:
     def finish(self) -> list[Effect]:
         """Bring the frontier up to date and give out events."""
         self.port.refresh()
-        return self.events()
+        return self._recover() + self.events()
 
     def wake(self, now: Now) -> list[Effect]:
         """Fold what is no longer in the future."""
@@ -316,7 +324,29 @@ class Replica:
 
     # -- a restored home ------------------------------------------------------------------------
 
-    def check_heads(self, heads: Sequence[SignedHeader | None]) -> str:
+    def _stop_writing(self, reason: str) -> None:
+        self.writer.blocked = reason
+        self.recovery.unsaved.append(PutMeta(META_BLOCKED, reason.encode()))
+
+    def _recover(self) -> list[Effect]:
+        """Let the pen go, once the own log is whole again."""
+        recovery = self.recovery
+        records, recovery.unsaved = recovery.unsaved, []
+        effects: list[Effect] = [Persist(tuple(records))] if records else []
+        if not recovery.is_active or self.writer.blocked == PARTED:
+            return effects
+        if not recovery.is_over():
+            absent = recovery.absent()
+            self.writer.blocked = recovery.sentence([self.label(a) or a.hex()[:8] for a in absent])
+            return effects
+        more, fresh = recovery.finish(self.signer, self.mesh_id)
+        self.writer.blocked = ""
+        self.writer.fresh += fresh
+        self.pending.due_ms = 0 if self.pending.rows else None
+        self.port.refresh()
+        return effects + more
+
+    def check_heads(self, heads: Sequence[SignedHeader | None], peer: bytes = b"") -> str:
         """
         Compare what a peer states of this node's own lanes; empty if each is an ancestor or equal.
 
@@ -334,7 +364,11 @@ class Replica:
             except CapabilityError:
                 return "not my header"
             held = self.held.ledger.lane(self.author, lane)
-            if held is None or not held.holds(header.seq, head.id):
-                self.writer.blocked = RESTORED
+            is_behind = held is None or not held.holds(header.seq, head.id)
+            if is_behind and not self.recovery.is_active:
+                self._stop_writing(RESTORED)
                 return RESTORED
+        if self.recovery.is_active and not self.recovery.note(peer, heads):
+            self._stop_writing(PARTED)
+            return RESTORED
         return ""

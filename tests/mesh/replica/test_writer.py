@@ -13,6 +13,7 @@ from capability.limits import NEVER_MS
 from mesh.core.effects import Log, Persist, Reply
 from mesh.core.errors import Denied, NotFound, Precondition, StorageError, UsageError
 from mesh.core.inputs import LOCAL, IssueGrant
+from mesh.core.records import PutMeta
 from mesh.core.writes import (
     AddToSet,
     Create,
@@ -269,6 +270,8 @@ def test_a_restored_home_is_blocked_by_its_peers_heads() -> None:
         replica.issue_grant(
             IssueGrant(1, b"\1" * 32, 0, (desk.top,), 1, 8, NEVER_MS), desk.node.now
         )
+    # That it may not write is on disk: a restart alone mends nothing.
+    assert replica.finish() == [Persist((PutMeta("blocked", replica.writer.blocked.encode()),))]
     # The rows wait; sealing them would fork the log.
     assert replica.seal_pending(desk.node.now) == [] and replica.pending.due_ms is None
     assert replica.counts()["pending"] == 1

@@ -1,0 +1,210 @@
+"""
+Recovery: how a home that is behind its peers gets its own log back before it may write again.
+
+A home that was restored from a copy, or that has lost pages, must not write: its next entry would
+stand where another one stands already, and its log would fork. While it recovers its pen is stopped
+and links stay open, so that its own entries come back from the peers like anybody else's. It writes
+again when each member has stated its head of this node's lanes and all of these are held. Own
+entries that were set aside because nobody had them then enter the log: as they are if they continue
+it, else signed anew on its head, with the stamps at which they were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+from attrs import define, evolve, field
+
+from capability.data_body import Data, decode_data, encode_data
+from capability.entry import KIND_DATA, Entry, SignedHeader, decode_entry, make_entry
+from capability.errors import FormError
+from capability.keys import Signer
+from capability.lane import Place
+from capability.ops import OP_MULTI_VALUE, OP_REMOVE, STRICT
+from crdt.codec import Value, decode, encode
+from mesh.core.effects import Effect, Log, Persist
+from mesh.core.ports import LogReader
+from mesh.core.records import PutEntry, PutMeta, Record
+from mesh.replica.held import Held
+
+#: Whether the home recovers, and whom it waits for.
+META_RECOVER: Final = "recover"
+WAIT_FOR_ALL: Final = b"all"
+WAIT_FOR_ONE: Final = b"one"
+#: Why the pen was stopped; kept, since a restart alone mends nothing.
+META_BLOCKED: Final = "blocked"
+#: Own entries that were set aside, encoded; see `mesh.node.repair`.
+META_KEPT: Final = "kept"
+KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
+#: Operations whose last field names what they take away.
+_KILLING: Final = frozenset({OP_MULTI_VALUE, OP_REMOVE})
+#: Members that a sentence names.
+_NAMED_MAX: Final = 3
+
+PARTED: Final = (
+    "this home and its peers hold different entries at the same place of its log: the same home "
+    "ran twice"
+)
+
+
+@define
+class Recovery:
+    """What is still to be waited for; idle in a home to which nothing has happened."""
+
+    held: Held
+    author: bytes
+    mode: bytes = b""
+    kept: tuple[Entry, ...] = ()
+    #: What each peer has stated of this node's lanes since the start.
+    stated: dict[bytes, tuple[SignedHeader | None, ...]] = field(factory=dict)
+    #: Not on disk yet.
+    unsaved: list[Record] = field(factory=list)
+
+    @classmethod
+    def load(cls, reader: LogReader, held: Held, author: bytes) -> Recovery:
+        """What the last run has left."""
+        kept: tuple[Entry, ...] = ()
+        data = reader.meta(META_KEPT)
+        if data is not None:
+            listed = decode(data, size_max=len(data))
+            assert isinstance(listed, tuple)
+            kept = tuple(decode_entry(item) for item in listed if isinstance(item, bytes))
+        return cls(held, author, reader.meta(META_RECOVER) or b"", kept)
+
+    @property
+    def is_active(self) -> bool:
+        return bool(self.mode)
+
+    def note(self, peer: bytes, heads: Sequence[SignedHeader | None]) -> bool:
+        """What a peer states of the own lanes; whether the two can still be one log."""
+        self.stated[peer] = tuple(heads)
+        return not any(head and self._is_elsewhere(head) for head in heads)
+
+    def _is_elsewhere(self, head: SignedHeader) -> bool:
+        lane = self.held.ledger.lane(self.author, head.header.lane)
+        return lane is not None and head.header.seq <= lane.height and not self._holds(head)
+
+    def _holds(self, head: SignedHeader) -> bool:
+        lane = self.held.ledger.lane(self.author, head.header.lane)
+        return lane is not None and lane.holds(head.header.seq, head.id)
+
+    def absent(self) -> list[bytes]:
+        """Members that have not said yet what they hold of this node's log."""
+        members = self.held.ledger.members()
+        return [one for one in members if one != self.author and one not in self.stated]
+
+    def is_over(self) -> bool:
+        """Whether everything that peers hold of the own log is held here again."""
+        if not self.stated or (self.mode != WAIT_FOR_ONE and self.absent()):
+            return False
+        heads = (head for stated in self.stated.values() for head in stated if head)
+        return all(map(self._holds, heads))
+
+    def sentence(self, names: Sequence[str]) -> str:
+        """Why nothing may be written yet; *names* are those of the absent."""
+        if names:
+            more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+            waits = f"{', '.join(names[:_NAMED_MAX])}{more} to say what they hold of its log"
+        else:
+            waits = "its own entries to come back from its peers"
+        return f"this home is being repaired: before it writes again it waits for {waits}"
+
+    def finish(self, signer: Signer, mesh_id: bytes) -> tuple[list[Effect], list[Entry]]:
+        """Let in what was set aside, and be over: one commit, and the entries that are new."""
+        records: list[Record] = []
+        fresh: list[Entry] = []
+        pen = _Pen(self.held, signer, mesh_id)
+        for kept in sorted(self.kept, key=lambda e: (e.header.lane, e.header.seq)):
+            entry = pen.place(kept)
+            if entry is not None:
+                n, touched, _ = self.held.hold(entry, wall_ms=0)
+                records.append(PutEntry(n, entry, touched, own=True))
+                fresh.append(entry)
+        records += [PutMeta(key, b"") for key in (META_RECOVER, META_KEPT, META_BLOCKED)]
+        self.mode, self.kept = b"", ()
+        fields = (("entries", len(fresh)), ("signed_anew", pen.signed_anew))
+        return [Persist(tuple(records)), Log("info", "node.recovered", fields)], fresh
+
+
+@define
+class _Pen:
+    """Puts own entries that were set aside onto the head of their lane, lowest first."""
+
+    held: Held
+    signer: Signer
+    mesh_id: bytes
+    signed_anew: int = 0
+    #: New ids of what was signed anew, and per lane the least old seq that was.
+    _ids: dict[bytes, bytes] = field(factory=dict)
+    _first: dict[int, int] = field(factory=dict)
+
+    def place(self, entry: Entry) -> Entry | None:
+        """The entry as it may be held now, None if it is held."""
+        place = self.held.ledger.place(entry.header, entry.id)
+        if place is Place.HELD:
+            return None
+        names_renamed = entry.header.leaf in self._ids
+        if place is Place.NEXT and not names_renamed and entry.header.lane not in self._first:
+            return entry
+        return self._anew(entry)
+
+    def _anew(self, entry: Entry) -> Entry:
+        old = entry.header
+        first = self._first.setdefault(old.lane, old.seq)
+        held = self.held.ledger.lane(old.author, old.lane)
+        seq, prev = held.tip if held is not None else (0, self.mesh_id)
+        self.held.clock.observe(old.hlc)
+        hlc = self.held.clock.tick(0)
+        body = entry.body
+        if old.kind == KIND_DATA:
+            try:
+                data = decode_data(body)
+            except FormError:
+                pass
+            else:
+                body = self._moved(data, age=hlc - old.hlc, first=first, old=old.seq, new=seq + 1)
+        made = make_entry(
+            self.signer,
+            mesh_id=self.mesh_id,
+            lane=old.lane,
+            seq=seq + 1,
+            prev=prev,
+            hlc=hlc,
+            kind=old.kind,
+            leaf=self._ids.get(old.leaf, old.leaf),
+            body=body,
+        )
+        self._ids[entry.id] = made.id
+        self.signed_anew += 1
+        return made
+
+    def _moved(self, data: Data, *, age: int, first: int, old: int, new: int) -> bytes:
+        """The same operations, as an entry at *new* says them."""
+
+        def back(dot: Value) -> Value:
+            r, index = cast("tuple[int, int]", dot)
+            # A negative reference counts own entries back. What it names has moved along, unless
+            # it stands before all that was set aside.
+            return (r - (new - old) if r < 0 and old + r < first else r, index)
+
+        def moved(op: Value) -> Value:
+            if not isinstance(op, tuple) or len(op) < 4 or not isinstance(op[3], tuple):
+                return op
+            code, older, node, dots, *rest = op
+            if isinstance(older, int) and code not in STRICT:
+                # Loose ones keep the time at which they were written.
+                older += age
+            killed = rest[-1] if code in _KILLING and rest else None
+            if isinstance(killed, tuple):
+                rest[-1] = tuple(map(back, cast("tuple[Value, ...]", killed)))
+            return (code, older, node, tuple(map(back, dots)), *rest)
+
+        refs = tuple(self._ids.get(ref, ref) for ref in data.refs)
+        ops = tuple(map(moved, data.ops))
+        return encode_data(evolve(data, refs=refs, ops=ops, registers=None))
+
+
+def encode_kept(entries: Sequence[Entry]) -> bytes:
+    """The value of `META_KEPT`."""
+    return encode(tuple(entry.encode() for entry in entries))
