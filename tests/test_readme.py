@@ -3,8 +3,8 @@ The README's tour, run as it is written, with real processes on loopback.
 
 What stands after `$` in a block is run, and what follows is compared: the words and the shape,
 while ids, numbers, times and places may differ. Ids that the tour names in later commands are
-while ids, numbers, times and places may differ. Ids that the tour names in later commands are
-replaced by where the text says so the first. Commands in the text that take arguments are run, too.
+replaced by those of this run. Two homes stand for the two machines: from `mesh join` on it is the
+second, and where the text says so the first. Commands in the text that take arguments are run, too.
 """
 
 import os
