@@ -18,7 +18,7 @@ from cli.app import App, command
 from cli.commands.founding import host_name
 from cli.commands.running import options_of, run_here, running_options
 from cli.given import SecondsType, read_text
-from mesh.core.errors import Denied, MeshError, Precondition, Unavailable, UsageError
+from mesh.core.errors import Denied, LocalError, MeshError, Precondition, Unavailable, UsageError
 
 TIMEOUT_S_DEFAULT: Final = 60.0
 _POLL_S: Final = 0.1
@@ -84,12 +84,19 @@ def join(
             if not was_there:
                 _undo(home.path)
             raise watch.refusal
+        if not watch.is_over:
+            raise LocalError("stopped before the first copy was whole", hint="go on: mesh up")
         return
     from cli import spawn  # noqa: PLC0415 - beside its use
 
     spawn.start(options)
     try:
         data = wait_for_copy(app, timeout)
+    except KeyboardInterrupt:
+        raise LocalError(
+            "interrupted; the node goes on joining in the background",
+            hint="see `mesh status`, or stop it: mesh down",
+        ) from None
     except Denied:
         _stop(app)
         if not was_there:
@@ -198,6 +205,7 @@ class _Watch(threading.Thread):
 
     Attributes:
         refusal: Why the members do not let this node in; the node is asked to stop then.
+        is_over: Whether what came of it has been said.
     """
 
     def __init__(self, app: App, timeout_s: float) -> None:
@@ -205,6 +213,7 @@ class _Watch(threading.Thread):
         self._app = app
         self._timeout_s = timeout_s
         self.refusal: Denied | None = None
+        self.is_over = False
 
     def run(self) -> None:
         from cli.app import print_error  # noqa: PLC0415 - beside its use
@@ -217,8 +226,13 @@ class _Watch(threading.Thread):
         except Denied as refusal:
             self.refusal = refusal
             self._app.call("down")
-        except MeshError as error:
+        except Unavailable as error:
             # The node goes on trying.
+            self.is_over = True
             print_error(self._app, error)
+        except MeshError:
+            # The node stops, and the command says so.
+            return
         else:
+            self.is_over = True
             self._app.done(data, _welcome(data))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 
-from tests.cli.machine import APART, Machine
+from tests.cli.machine import APART, ROOT, Machine
 
 Make = Callable[[str], Machine]
 
@@ -82,8 +85,6 @@ def test_a_used_ticket_is_refused_and_a_new_one_works(running: Machine, machine:
 
 
 def test_an_expired_ticket_is_refused(running: Machine, machine: Make) -> None:
-    import time
-
     ticket = running.ok("invite", "--ttl", "1s")["ticket"]
     time.sleep(1.1)
     two = machine("two")
@@ -118,6 +119,34 @@ def test_nobody_reached_is_unavailable_and_goes_on_in_the_background(
     two.wait_for_sync()
 
 
+def test_whoever_interrupts_a_join_is_told_what_goes_on(running: Machine, machine: Make) -> None:
+    ticket = running.ok("invite", "--no-address")["ticket"]
+    two, three = machine("two"), machine("three")
+    code, said = interrupted(two, "join", ticket, *APART)
+    assert code == 1 and "in the background" in said and "mesh down" in said
+    assert two.ok("status")["running"] is True
+    code, said = interrupted(three, "join", ticket, "--foreground", *APART)
+    assert code == 1 and "mesh up" in said
+    assert three.ok("status")["running"] is False
+
+
+def interrupted(machine: Machine, *words: str) -> tuple[int, str]:
+    """The exit code and what was said, after Ctrl-C once the node runs."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "--home", str(machine.home), *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        until = time.monotonic() + 30
+        while not (machine.home / "run" / "node.sock").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        return process.returncode, said
+
+
 def test_a_peer_of_another_mesh_is_named_and_does_no_harm(running: Machine, machine: Make) -> None:
     other = machine("other")
     other.ok("init", "--name", "elsewhere")
@@ -131,10 +160,6 @@ def test_a_peer_of_another_mesh_is_named_and_does_no_harm(running: Machine, mach
 
 def test_join_in_the_foreground_reports_the_copy_and_stays(running: Machine, machine: Make) -> None:
     import json
-    import subprocess
-    import sys
-
-    from tests.cli.machine import ROOT
 
     ticket = running.ok("invite")["ticket"]
     two = machine("two")
