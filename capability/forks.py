@@ -15,6 +15,7 @@ Source: docs/formats.md, rule 9.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from attrs import frozen
 
@@ -43,13 +44,15 @@ class Pins:
     __slots__ = ("_rows", "_tips")
 
     def __init__(self) -> None:
-        self._rows: dict[LaneKey, list[Statement]] = {}
+        # By the author of the pin, too: anybody may sign pins of any lane.
+        self._rows: dict[LaneKey, dict[bytes, list[Statement]]] = {}
         self._tips: dict[bytes, list[Act]] = {}
 
     def add(self, act: Act) -> None:
         """Index a pin's rows. Cost: O(rows)."""
         for key, seq, tip in lanes_named(act.pin):
-            self._rows.setdefault(key, []).append(Statement(act, seq, tip))
+            said = self._rows.setdefault(key, {}).setdefault(act.header.author, [])
+            said.append(Statement(act, seq, tip))
             self._tips.setdefault(tip, []).append(act)
 
     def naming(self, entry_id: bytes) -> Iterable[Act]:
@@ -58,7 +61,11 @@ class Pins:
 
     def of(self, key: LaneKey) -> Iterable[Statement]:
         """Every statement about one lane, whether or not its pin counts."""
-        return self._rows.get(key, ())
+        return chain.from_iterable(self._rows.get(key, {}).values())
+
+    def by(self, author: bytes, key: LaneKey) -> Sequence[Statement]:
+        """What one author's pins say of one lane. Cost: O(1)."""
+        return self._rows.get(key, {}).get(author, ())
 
     def counted(self, key: LaneKey, lane: Lane) -> list[Statement]:
         """The statements that may settle the lane's fork, by (rank, id)."""

@@ -221,19 +221,17 @@ class Ledger:
         What *me* ought to pin: the authority lanes of join keys that it invited, at their tips.
 
         Of a forked lane that is the branch which arrived first here. A tip that *me* has named in
-        any pin is not wanted again. Cost: O(grants + pins of these lanes).
+        any pin is not wanted again, nor one beyond the uses that a pin of *me* has seen: a join key
+        that goes on writing must not make its inviter write. Cost: O(invited keys + own pins).
         """
         rows = []
-        for audience in self._links.audiences():
+        for audience, grants in self._links.invited_by(me):
             lane = self._lanes.get((audience, LANE_AUTHORITY))
             if lane is None or not len(lane):
                 continue
-            mine = any(
-                act.header.author == me and act.counts and held.akind == JOIN
-                for act, held in self._links.held_by(audience)
-            )
-            said = self._pins.of((audience, LANE_AUTHORITY))
-            if mine and not any(s.pin.header.author == me and s.tip == lane.tip[1] for s in said):
+            uses = max((act.uses for act in grants if act.counts), default=0)
+            said = self._pins.by(me, (audience, LANE_AUTHORITY))
+            if all(each.seq < uses and each.tip != lane.tip[1] for each in said) and uses:
                 rows.append(PinRow(audience, lane.tip, None))
         return tuple(rows)
 

@@ -13,10 +13,14 @@ Source: docs/formats.md, rules 1 and 2.
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define
 
 from capability.authority import Authority, derive, root_authority
 from capability.bodies import (
+    CAVEAT_GRANTS,
+    JOIN,
     LIMIT_CHAIN_DEPTH,
     Genesis,
     Grant,
@@ -33,6 +37,8 @@ from capability.verdict import Reason, Verdict
 __all__ = ["Act", "Links", "is_missing"]
 
 _LAST = 1 << 30
+#: Uses of a ticket that sets no bound to them, which its inviter confirms by pins. A guess.
+USES_UNBOUNDED_MAX: Final = 1_000
 
 
 @define(eq=False)
@@ -61,6 +67,12 @@ class Act:
         return self.under.rank if self.under is not None else _LAST
 
     @property
+    def uses(self) -> int:
+        """How many grants a join key may make by this one, as its caveat says."""
+        said = self.grant.caveat(CAVEAT_GRANTS) if self.grant is not None else None
+        return said if type(said) is int else USES_UNBOUNDED_MAX
+
+    @property
     def is_settled(self) -> bool:
         """Whether no missing link can change what its bytes say."""
         return self.under is not None or self.flaw is not None
@@ -79,7 +91,7 @@ def is_missing(reason: Reason) -> bool:
 class Links:
     """The acts of one mesh, by id and by audience, and the authors that they introduce."""
 
-    __slots__ = ("_missing", "_to", "acts", "genesis", "introduced", "root", "roots")
+    __slots__ = ("_invited", "_missing", "_to", "acts", "genesis", "introduced", "root", "roots")
 
     def __init__(self, mesh_id: bytes) -> None:
         self.genesis: Genesis | None = None
@@ -88,6 +100,8 @@ class Links:
         self.introduced: set[bytes] = set()
         self.acts: dict[bytes, Act] = {}
         self._to: dict[bytes, list[Act]] = {}
+        # Grants of the right to join, by who gave it and to which key.
+        self._invited: dict[bytes, dict[bytes, list[Act]]] = {}
         # Acts by the link which they cite and which is not settled.
         self._missing: dict[bytes, list[Act]] = {}
 
@@ -130,6 +144,10 @@ class Links:
         """The grants to *author* with what they pass on, by bytes alone."""
         return [(act, act.passes) for act in self._to.get(author, ()) if act.passes is not None]
 
+    def invited_by(self, author: bytes) -> list[tuple[bytes, list[Act]]]:
+        """The join keys to which *author* gave the right to join, sorted, with those grants."""
+        return sorted(self._invited.get(author, {}).items())
+
     def audiences(self) -> tuple[bytes, ...]:
         """Everybody to whom a held grant is, sorted."""
         return tuple(sorted(self._to))
@@ -168,6 +186,9 @@ class Links:
                 act.flaw = result
             else:
                 act.passes = result
+                if result.akind == JOIN:
+                    invited = self._invited.setdefault(act.header.author, {})
+                    invited.setdefault(result.audience, []).append(act)
 
 
 def _read(entry: Entry) -> Act:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from capability.bodies import JOIN
 from capability.entry import Entry
 from capability.ledger import Ledger
 from capability.permissions import MEMBER
@@ -65,3 +66,21 @@ def test_entries_that_only_such_pins_name_judge_nothing_anew(mesh: Mesh, judged:
     judged.clear()
     deliver(ledger, later)
     assert len(judged) <= 2 * PINS
+
+
+def test_a_join_key_that_goes_on_writing_makes_its_inviter_sign_one_pin(mesh: Mesh) -> None:
+    """Else a bearer of a ticket could use up the inviter's authority lane, which has an end."""
+    ann, door = mesh.log("ann"), mesh.log("door")
+    mesh.root.grant(ann)
+    ann.grant(door, akind=JOIN, caveats=((9, MEMBER), (10, 1)))
+    door.grant(mesh.log("guest"), perms=MEMBER)
+    ledger = mesh.ledger()
+    pins = 0
+    for _ in range(20):
+        for row in ledger.pins_wanted(ann.author):
+            assert row.auth is not None
+            deliver(ledger, [ann.pin(next(e for e in mesh.entries if e.id == row.auth[1]))])
+            pins += 1
+        deliver(ledger, [door.grant(mesh.log("more"), perms=MEMBER)])
+    assert pins == 1
+    assert not ledger.provisional(mesh.log("guest").author)
