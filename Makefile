@@ -15,7 +15,7 @@ help:
 	@echo "make demo    the main job on this machine (DATA=folder: with your own data)"
 	@echo "make test    everything CI runs: format, lint, types, tests"
 	@echo "make slow    the long tests, with new random examples on every run"
-	@echo "make bench   measure, and print the numbers"
+	@echo "make bench   measure beside pycrdt and loro, and print the numbers"
 	@echo "make docs    build the documentation into reports/docs"
 	@echo "make clean   remove caches and builds; make distclean: the environment, too"
 
@@ -51,8 +51,10 @@ slow: $(READY)
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=slow --timeout=3600 \
 	  -o cache_dir=.pytest_cache/slow --junit-xml=reports/slow.xml
 
+# The peers are no part of the set-up: whoever only develops needs none of them.
 bench: $(READY)
-	$(BIN)/python -m tests.bench
+	$(PIP) install --editable '.[bench]'
+	$(BIN)/python -m tests.bench $(QUESTIONS)
 
 # What builds the pages is installed when they are first built; the build itself needs no network.
 $(VENV)/.docs: $(READY)
