@@ -3,8 +3,8 @@ The hot path of the fold: an entry's plain register writes, judged and joined as
 
 All operations of an entry share author, leaf, session and seq, so what `judge` asks of each is
 asked once per field and once per Worknode. Only where every answer is yes do they go this way;
-otherwise nothing is done and each operation is looked at by itself, as the others are always. A test shows that both ways
-give the same state, events and refusals.
+otherwise nothing is done, and each is looked at by itself, as all other operations always are.
+A test shows that both ways give the same state, events and refusals.
 """
 
 from __future__ import annotations
