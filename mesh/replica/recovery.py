@@ -197,8 +197,8 @@ class _Pen:
                 older += age
             killed = rest[-1] if code in _KILLING and rest else None
             if isinstance(killed, tuple):
-                rest[-1] = tuple(map(back, cast("tuple[Value, ...]", killed)))
-            return (code, older, node, tuple(map(back, dots)), *rest)
+                rest[-1] = tuple(map(back, killed))
+            return (code, older, node, tuple(map(back, cast("tuple[Value, ...]", dots))), *rest)
 
         refs = tuple(self._ids.get(ref, ref) for ref in data.refs)
         ops = tuple(map(moved, data.ops))
