@@ -36,9 +36,3 @@ class AddressType(click.ParamType[Address]):
 
 
 ADDRESS: Final = AddressType()
-
-
-def text_of(address: Address) -> str:
-    """HOST:PORT again."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

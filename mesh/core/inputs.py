@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import frozen
 
 from mesh.core.writes import Write
 
@@ -145,11 +145,3 @@ Input = (
     | Seal
     | Tick
 )
-
-
-@frozen
-class Recorded:
-    """One line of a recording: what the engine was told, and when."""
-
-    now: Now
-    input: Input = field()

@@ -55,7 +55,6 @@ class Subscription:
     _buffer: deque[Event] = field(factory=deque, repr=False)
     _page: deque[Event] = field(factory=deque, repr=False)
     _wake: trio.Event = field(factory=trio.Event, repr=False)
-    _reset: Reset | None = None
 
     def __aiter__(self) -> Subscription:
         return self

@@ -15,9 +15,6 @@ from capability.entry import Entry, Header
 from capability.verdict import Verdict
 from mesh.worknode.cells import Dot, dot_entry, dot_index
 
-#: Stands for "no number", so that real ones start at 1.
-_NONE = -1
-
 
 @define
 class EntryTable:

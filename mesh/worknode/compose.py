@@ -70,19 +70,6 @@ class Composed:
     writes: tuple[Write, ...]
 
 
-def split_pair(text: str) -> tuple[str, str]:
-    """
-    `FIELD=VALUE` in its two parts.
-
-    Raises:
-        UsageError: There is no `=`, or nothing before it.
-    """
-    name, sign, value = text.partition("=")
-    if not sign or not name.strip():
-        raise UsageError(f"{text!r:.80} is not FIELD=VALUE", hint="for example priority=1")
-    return name.strip(), value
-
-
 def shared_key(text: str) -> bytes:
     """
     The key of class shared that a text stands for: its bytes, or their hash if too long.

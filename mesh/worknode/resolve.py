@@ -24,7 +24,7 @@ from mesh.worknode.names import (
 )
 from mesh.worknode.reading import Readable
 from mesh.worknode.store import Store
-from mesh.worknode.text import TRASH_NAME, id_bytes
+from mesh.worknode.text import TRASH_NAME
 from mesh.worknode.view import siblings
 
 #: A shorter text is never taken for the beginning of an id.
@@ -32,21 +32,8 @@ PREFIX_CHARACTERS_MIN: Final = 4
 #: Candidates that an error names.
 CANDIDATES_MAX: Final = 5
 
-_PREFIX: Final = re.compile(r"[a-z2-7]{4,26}", re.IGNORECASE | re.ASCII)
+_PREFIX: Final = re.compile(rf"[a-z2-7]{{{PREFIX_CHARACTERS_MIN},26}}", re.IGNORECASE | re.ASCII)
 _HINT: Final = "`mesh list` shows what there is; give an id, a prefix of one, or a path of names"
-
-
-def parse_id(text: str) -> bytes:
-    """
-    The Worknode of a whole id of 26 characters, whether or not it exists here.
-
-    Raises:
-        UsageError: It is no such id.
-    """
-    node = id_bytes(text)
-    if node is None:
-        raise UsageError(f"{text!r:.80} is not an id", hint="an id has 26 characters, a–z and 2–7")
-    return node
 
 
 def resolve(replica: Readable, text: str) -> bytes:
@@ -128,7 +115,6 @@ __all__ = [
     "PREFIX_CHARACTERS_MIN",
     "by_prefix",
     "index_of",
-    "parse_id",
     "resolve",
     "short_id",
 ]

@@ -116,16 +116,6 @@ def parse_duration(text: str) -> int:
     return seconds
 
 
-def duration_text(seconds: int) -> str:
-    """A span for people: `1h 30m`."""
-    parts = []
-    for unit in ("w", "d", "h", "m", "s"):
-        count, seconds = divmod(seconds, _SECONDS[unit])
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts) or "0s"
-
-
 # -- decimals -----------------------------------------------------------------------------------
 
 
@@ -224,7 +214,6 @@ __all__ = [
     "SHORT_CHARACTERS",
     "TRASH_NAME",
     "Json",
-    "duration_text",
     "from_json",
     "id_bytes",
     "id_text",

@@ -1,5 +1,5 @@
 """
-Views: a Worknode as people and programs see it, and the lists and trees of them.
+Views: a Worknode as people and programs see it, and the walk through what stands below one.
 
 A view shows all that is there: fields that no schema names under their own names, and two cells of
 one name (another namespace or type) beside each other. Names that begin with `_` are the doors' own
@@ -14,13 +14,13 @@ from typing import Final
 from attrs import define, field
 
 from capability.ids import TRASH
-from capability.ops import NS_CONFIG, NS_PLAIN
+from capability.ops import NS_CONFIG
 from capability.values import TAG_PAIRS, Value
 from crdt.codec import encode
 from crdt.hlc import milliseconds
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
 from mesh.worknode.kinds import ROOT_KIND, KindRegistry
-from mesh.worknode.names import above, is_archived, path_of, short_id, title_of
+from mesh.worknode.names import is_archived, path_of, short_id, title_of
 from mesh.worknode.reading import Readable, cells_of, log, members, register, total
 from mesh.worknode.schema import NAMESPACE_NAMES, TYPE_NAMES, Kind
 from mesh.worknode.store import Store
@@ -224,87 +224,3 @@ def walk(
             yield depth, node
         if depth_max is None or depth < depth_max:
             waiting.extend((depth + 1, child) for child in reversed(siblings(store, node)))
-
-
-def list_worknodes(
-    replica: Readable,
-    *,
-    under: bytes | None = None,
-    kind: str | None = None,
-    status: str | None = None,
-    text: str | None = None,
-    archived: bool = False,
-    limit: int | None = None,
-    registry: KindRegistry | None = None,
-    label: Label | None = None,
-) -> list[dict[str, Json]]:
-    """
-    Views of what stands below *under* (the root if None), depth first.
-
-    Args:
-        replica: Read, never changed.
-        under: Not itself in the list.
-        kind: Only of this kind.
-        status: Only with this status, as shown.
-        text: Only with this in the title or description, whatever the case of letters.
-        archived: List the trash instead, when *under* is None.
-        limit: At most so many.
-        registry: As for `worknode_view`.
-        label: As for `worknode_view`.
-    """
-    views = Views(replica, registry=registry, label=label)
-    store = replica.store
-    start = under if under is not None else TRASH if archived else store.root
-    found: list[dict[str, Json]] = []
-    wanted = text.casefold() if text else ""
-    for _, node in walk(store, start):
-        if limit is not None and len(found) >= limit:
-            break
-        if kind is not None and kind_of(store, node) != kind:
-            continue
-        if status is not None and views.status(node) != status:
-            continue
-        if wanted and wanted not in _words(replica, node):
-            continue
-        found.append(views.view(node))
-    return found
-
-
-def _words(replica: Readable, node: bytes) -> str:
-    description = register(replica, node, NS_PLAIN, "description")
-    words = description if isinstance(description, str) else ""
-    return f"{title_of(replica, node)}\n{words}".casefold()
-
-
-def tree(
-    replica: Readable,
-    under: bytes | None = None,
-    *,
-    depth_max: int | None = None,
-    limit: int | None = None,
-    registry: KindRegistry | None = None,
-    label: Label | None = None,
-) -> list[dict[str, Json]]:
-    """Views of *under* and all below it, parents first, each with its `depth` (0 at the top)."""
-    views = Views(replica, registry=registry, label=label)
-    start = replica.store.root if under is None else under
-    found = [{**views.view(start), "depth": 0}]
-    for depth, node in walk(replica.store, start, depth_max=depth_max):
-        if limit is not None and len(found) >= limit:
-            break
-        found.append({**views.view(node), "depth": depth})
-    return found
-
-
-def children(replica: Readable, node: bytes) -> list[dict[str, Json]]:
-    """Views of what stands directly under *node*, in sibling order."""
-    views = Views(replica)
-    store = replica.store
-    return [views.view(child) for child in siblings(store, node) if store.exists(child)]
-
-
-def ancestors(replica: Readable, node: bytes) -> list[dict[str, Json]]:
-    """Views of what is above *node*, from the root down; the trash is not among them."""
-    views = Views(replica)
-    lineage = [step for step in above(replica.store, node) if step != TRASH]
-    return [views.view(step) for step in reversed(lineage)]

@@ -23,7 +23,7 @@ from mesh.core.inputs import Now
 from mesh.core.records import PutEntry, PutMeta
 from mesh.replica.replica import Replica
 from mesh.storage import SqliteStore
-from mesh.worknode.view import list_worknodes, worknode_view
+from mesh.worknode.view import Views, walk, worknode_view
 from tests.bench.corpus import Disk, Writer, filled, tasks
 from tests.bench.measure import Answer, Curve, Row, best, rss_bytes, took
 from tests.mesh.replica.world import TODAY_MS, seed
@@ -83,7 +83,8 @@ def start(folder: Path) -> dict[str, float]:
         assert replica.state_hash() == (folder / "state").read_bytes()
         node = next(n for n in replica.store.worknodes if replica.store.exists(n))
         show = best(lambda: took(lambda: worknode_view(replica, node))).wall_s
-        listed = took(lambda: list_worknodes(replica)).wall_s
+        views, every = Views(replica), walk(replica.store, replica.store.root)
+        listed = took(lambda: [views.view(node) for _, node in every]).wall_s
         sync = best(lambda: took(replica.port.roots)).wall_s
     return {"start": taken, "held": grown, "show": show, "list": listed, "sync": sync}
 

@@ -10,7 +10,7 @@ import pytest
 from mesh.api.importers import records
 from mesh.api.importers.hierarchy import DEPTH_MAX
 from mesh.worknode.text import id_text
-from mesh.worknode.view import list_worknodes, worknode_view
+from mesh.worknode.view import walk, worknode_view
 from tests.mesh.api.tracker import (
     a_node,
     bring_in,
@@ -169,8 +169,9 @@ def test_a_chain_without_end_is_cut_into_pieces(step: int) -> None:
     node = a_node()
     rows = [child(f"{n}", f"{n + 1}") for n in range(300)][::step]
     plan = bring_in(node, lines(*rows))
-    depths = [view["path"].count("/") for view in list_worknodes(node.replica)]
-    assert len(depths) == 301 and max(depths) <= DEPTH_MAX + 3
+    store = node.replica.store
+    depths = [depth for depth, _ in walk(store, store.root)]
+    assert len(depths) == 301 and max(depths) <= DEPTH_MAX + 2
     assert numbers(bring_in(node, lines(*rows))) == (0, 0, 300)
     assert any("levels deep" in remark.reason for remark in plan.report.warnings)
 
@@ -221,4 +222,4 @@ def test_a_real_export_comes_in_whole() -> None:
     before = node.replica.state_hash()
     assert list(bring_in(node, data).batches()) == []
     assert node.replica.state_hash() == before
-    assert len(list_worknodes(node.replica)) == 899
+    assert len(list(walk(node.replica.store, node.replica.store.root))) == 899

@@ -18,15 +18,9 @@ from mesh.core.writes import (
     SetMulti,
     SetRegister,
 )
-from mesh.worknode.names import safe_name
+from mesh.worknode.names import safe_name, title_of
 from mesh.worknode.text import id_text
-from mesh.worknode.view import (
-    ancestors,
-    children,
-    list_worknodes,
-    tree,
-    worknode_view,
-)
+from mesh.worknode.view import walk, worknode_view
 from tests.mesh.replica.world import Node, admit, new_mesh, node_of, seed
 
 KEYS = {
@@ -184,30 +178,31 @@ def test_a_record_appended_twice_with_its_own_time_shows_once() -> None:
     ]
 
 
-def test_lists_are_depth_first_in_the_order_of_creation() -> None:
+def titles(node: Node, under: bytes | None = None, *, depth_max: int | None = None) -> list[str]:
+    """Of all that exists below *under*, as the walk comes to it."""
+    top = node.replica.store.root if under is None else under
+    found = walk(node.replica.store, top, depth_max=depth_max)
+    return [title_of(node.replica, at) for _, at in found]
+
+
+def test_a_walk_is_depth_first_in_the_order_of_creation() -> None:
     node = a_node()
     one = made(node, "1", kind="project")
     two = made(node, "2", kind="project")
     made(node, "1.1", under=one)
     made(node, "2.1", under=two)
     made(node, "1.2", under=one)
-    titles = [view["title"] for view in list_worknodes(node.replica)]
-    assert titles == ["1", "1.1", "1.2", "2", "2.1"]
-    assert [v["title"] for v in list_worknodes(node.replica, under=one)] == ["1.1", "1.2"]
-    assert [v["title"] for v in list_worknodes(node.replica, kind="project")] == ["1", "2"]
-    assert [v["title"] for v in list_worknodes(node.replica, status="pending", limit=2)] == [
-        "1.1",
-        "1.2",
+    assert titles(node) == ["1", "1.1", "1.2", "2", "2.1"]
+    assert titles(node, one) == ["1.1", "1.2"]
+    assert titles(node, depth_max=1) == ["1", "2"]
+    assert titles(node, depth_max=0) == []
+    assert [depth for depth, _ in walk(node.replica.store, node.replica.store.root)] == [
+        1,
+        2,
+        2,
+        1,
+        2,
     ]
-    assert [v["title"] for v in list_worknodes(node.replica, text="2.")] == ["2.1"]
-    assert [(v["depth"], v["title"]) for v in tree(node.replica, depth_max=1)] == [
-        (0, "acme"),
-        (1, "1"),
-        (1, "2"),
-    ]
-    assert [v["title"] for v in children(node.replica, one)] == ["1.1", "1.2"]
-    leaf = node.replica.store.children(two)[0]
-    assert [v["title"] for v in ancestors(node.replica, leaf)] == ["acme", "2"]
 
 
 def test_positions_come_before_the_order_of_creation() -> None:
@@ -215,7 +210,7 @@ def test_positions_come_before_the_order_of_creation() -> None:
     first, second = made(node, "1"), made(node, "2")
     node.write(Move(first, node.replica.store.root, b"\x80"))
     node.write(Move(second, node.replica.store.root, b"\x40"))
-    assert [v["title"] for v in list_worknodes(node.replica)] == ["2", "1"]
+    assert titles(node) == ["2", "1"]
 
 
 def test_what_is_archived_stands_under_the_trash() -> None:
@@ -226,9 +221,8 @@ def test_what_is_archived_stands_under_the_trash() -> None:
     view = worknode_view(node.replica, task)
     assert (view["archived"], view["path"]) == (True, "/.trash/p/t")
     assert worknode_view(node.replica, project)["parent"] is None
-    assert list_worknodes(node.replica) == []
-    assert [v["title"] for v in list_worknodes(node.replica, archived=True)] == ["p", "t"]
-    assert ancestors(node.replica, project) == []
+    assert titles(node) == []
+    assert titles(node, TRASH) == ["p", "t"]
 
 
 def test_a_worknode_nobody_knows_has_an_empty_view() -> None:
