@@ -107,6 +107,8 @@ class Fold:
     refused: dict[str, int] = field(factory=dict)
     drafts: list[Draft] = field(factory=list)
     births: Births = field(init=False)
+    #: Scopes of whatever has waited, and the root; found when first asked for.
+    _stops: set[bytes] | None = None
     _plain: PlainFold = field(init=False)
     _bodies: dict[int, Data | None] = field(factory=dict)
     #: What `Context.allowed` has by (leaf, author): bounded, since it can be found anew.
@@ -140,8 +142,11 @@ class Fold:
             self._wake(node)
 
     def _wake(self, node: bytes) -> None:
+        waiting = self.waiting.pop(node, {})
+        if not waiting or self._wait_above(node, waiting):
+            return
         by_entry: dict[int, list[int]] = {}
-        for n, index in self.waiting.pop(node, {}):
+        for n, index in waiting:
             by_entry.setdefault(n, []).append(index)
         for n, indexes in by_entry.items():
             if self.table.counts(n):
@@ -149,6 +154,29 @@ class Fold:
                 data = self._body(n, entry)
                 if data is not None:
                     self.fold(facts_of(n, entry), data, indexes=indexes)
+
+    def _wait_above(self, node: bytes, waiting: dict[tuple[int, int], None]) -> bool:
+        """
+        Let what waited for *node* wait for the next unknown birth above it, if there is one.
+
+        No operation is judged for that: a member could let thousands wait at the lower end of a
+        chain of births, and show it from below. Where a scope lies between, each is judged.
+        """
+        if self._stops is None:
+            self._stops = {self.births.root}
+            for n in {n for ops in (waiting, *self.waiting.values()) for n, _ in ops}:
+                grant = self.ledger.grant(self.table.header_facts(n)[4])
+                self._stops.update(scope.id for scope in (grant.scopes if grant else ()))
+        while node not in self._stops and (birth := self.births.get(node)) is not None:
+            node = birth.parent
+        if node in self._stops:
+            return False
+        known = self.waiting.setdefault(node, waiting)
+        if known is not waiting:
+            small, large = sorted((known, waiting), key=len)
+            large.update(small)
+            self.waiting[node] = large
+        return True
 
     def _body(self, n: int, entry: Entry) -> Data | None:
         """A body, kept for a while: the births that an entry waits for tend to come together."""
@@ -241,6 +269,8 @@ class Fold:
         if found.verdict is Verdict.UNDECIDED:
             assert found.missing is not None
             self.waiting.setdefault(found.missing, {})[(facts.n, index)] = None
+            if self._stops is not None:
+                self._stops.update(authority.scopes)
         else:
             self.refuse(found.reason)
         return False

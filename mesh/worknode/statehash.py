@@ -75,6 +75,8 @@ class StateHash:
 
     def update(self, store: Store) -> None:
         """Hash what was touched since the last call. Cost: O(touched Worknodes)."""
+        tree = store.tree  # brought up to date by this, which may make more of them dirty
+        assert tree is not None
         for node in store.dirty:
             old = self.leaves.pop(node, None)
             if old is not None:

@@ -42,6 +42,12 @@ __all__ = ["Birth", "Births", "Creation", "Store", "Worknode"]
 
 #: Keys of cells that are shared; names come from peers, so there is a bound. A guess.
 _KEYS_MAX: Final = 4_096
+#: Steps of a birth path that are walked without remembering where it ends; honest trees are less
+#: deep. And how many ends are remembered, some 30 MB. Guesses.
+_NEAR: Final = 32
+_ENDS_MAX: Final = 262_144
+#: Births and moves that wait for the tree, so that one undo and redo serves them all. A guess.
+_TREE_WAITING_MAX: Final = 4_096
 
 
 @frozen
@@ -64,6 +70,8 @@ class Births:
     root: bytes
     of: Mapping[bytes, Birth]
     ahead: Mapping[bytes, Birth] = field(factory=dict)
+    #: Ends of walks that were long, by what they were to reach: a Worknode far above.
+    _ends: dict[frozenset[bytes], dict[bytes, bytes]] = field(factory=dict, repr=False)
 
     def get(self, node: bytes) -> Birth | None:
         return self.of.get(node) or self.ahead.get(node)
@@ -77,16 +85,39 @@ class Births:
 
         Returns:
             (reached one of *stop*, None), or (False, the Worknode whose birth is not known, None
-            when the walk ended at the root). Cost: O(depth).
+            when the walk ended at the root). Cost: O(depth), of what is deep once.
         """
-        while node not in stop:
+        for _ in range(_NEAR):
+            if node in stop:
+                return True, None
             if node == self.root:
                 return False, None
             birth = self.get(node)
             if birth is None:
                 return False, node
             node = birth.parent
-        return True, None
+        return self._walk_far(node, stop)
+
+    def _walk_far(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
+        # Anybody may create chains as deep as they like: their ends are remembered, which is right
+        # for ever, since births never change and a walk goes on from where it ended.
+        if sum(map(len, self._ends.values())) > _ENDS_MAX:
+            self._ends.clear()
+        ends = self._ends.setdefault(stop, {}) if not self.ahead else {}
+        path = []
+        while node not in stop and node != self.root:
+            above = ends.get(node)
+            if above is None:
+                birth = self.get(node)
+                if birth is None:
+                    break
+                above = birth.parent
+            path.append(node)
+            node = above
+        ends.update(dict.fromkeys(path, node))
+        if node in stop:
+            return True, None
+        return False, None if node == self.root else node
 
     def owned_by(self, node: bytes, author: bytes) -> bool:
         """Whether the birth key of *node* names *author*."""
@@ -103,9 +134,30 @@ class Store:
     dot_id: Callable[[Dot], bytes]
     births: dict[bytes, Birth] = field(factory=dict)
     worknodes: Shelf[Worknode] = field(factory=lambda: Shelf(pack_record, unpack_record))
-    tree: MovableTree = field(factory=MovableTree)
+    _tree: MovableTree = field(factory=MovableTree)
     dirty: set[bytes] = field(factory=set)
     _keys: dict[CellKey, CellKey] = field(factory=dict, repr=False)
+    _births_due: list[tuple[bytes, bytes]] = field(factory=list, repr=False)
+    _moves_due: list[Move] = field(factory=list, repr=False)
+
+    @property
+    def tree(self) -> MovableTree:
+        """
+        The tree, with all that was joined; what that moved is `dirty` from then on.
+
+        A move stamped long ago undoes and redoes all later ones, and anybody may write such: they
+        wait until somebody looks, and cost one redo for all.
+        """
+        if self._births_due or self._moves_due:
+            births, self._births_due = self._births_due, []
+            moves, self._moves_due = self._moves_due, []
+            for node in (*self._tree.births(births), *self._tree.apply(moves)):
+                self.touch(node)
+        return self._tree
+
+    def _spare_tree(self) -> None:
+        if len(self._births_due) + len(self._moves_due) >= _TREE_WAITING_MAX:
+            self.tree  # noqa: B018 - looking at it is what brings it up to date
 
     # -- births ---------------------------------------------------------------------------------
 
@@ -114,8 +166,8 @@ class Store:
         if node in self.births:
             return False
         self.births[node] = birth
-        for moved in self.tree.birth(node, birth.parent) or ():
-            self.touch(moved)
+        self._births_due.append((node, birth.parent))
+        self._spare_tree()
         return True
 
     def judging_births(self, ahead: Mapping[bytes, Birth] | None = None) -> Births:
@@ -230,13 +282,11 @@ class Store:
         cell.put(amount)
 
     def move(self, moves: Iterable[tuple[Move, int, Dot]]) -> None:
-        """Join moves, given with their stamps and dots: one undo and redo for all of them."""
-        batch = []
+        """Join moves, given with their stamps and dots."""
         for item, hlc, at in moves:
             self._stamp(item.child, hlc, at).moves[item.key] = item
-            batch.append(item)
-        for node in self.tree.apply(batch):
-            self.touch(node)
+            self._moves_due.append(item)
+        self._spare_tree()
 
     # -- folding again --------------------------------------------------------------------------
 
