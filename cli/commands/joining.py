@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,6 +19,9 @@ from cli.commands.founding import host_name
 from cli.commands.running import options_of, run_here, running_options
 from cli.given import SecondsType, read_text
 from mesh.core.errors import Denied, LocalError, MeshError, Precondition, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from cli.noded import Options
 
 TIMEOUT_S_DEFAULT: Final = 60.0
 _POLL_S: Final = 0.1
@@ -75,23 +78,32 @@ def join(
             _undo(home.path)
         raise
     options = options_of(app, listen=listen, peers=peers, advertise=advertise, no_mdns=no_mdns)
-    if foreground:
-        # The node takes the process; whoever waits for the copy is beside it.
-        watch = _Watch(app, timeout)
-        watch.start()
-        run_here(_Quiet(app), options)
-        if watch.refusal is not None:
-            if not was_there:
-                _undo(home.path)
-            raise watch.refusal
-        if not watch.is_over:
-            raise LocalError("stopped before the first copy was whole", hint="go on: mesh up")
-        return
+    try:
+        (_join_here if foreground else _join_behind)(app, options, timeout)
+    except Denied:
+        if not was_there:
+            _undo(home.path)
+        raise
+
+
+def _join_here(app: App, options: Options, timeout_s: float) -> None:
+    """The node takes the process; whoever waits for the copy is beside it."""
+    watch = _Watch(app, timeout_s)
+    watch.start()
+    run_here(_Quiet(app), options)
+    if watch.refusal is not None:
+        raise watch.refusal
+    if not watch.is_over:
+        raise LocalError("stopped before the first copy was whole", hint="go on: mesh up")
+
+
+def _join_behind(app: App, options: Options, timeout_s: float) -> None:
+    """The node gets a process of its own, which goes on whatever becomes of this one."""
     from cli import spawn  # noqa: PLC0415 - beside its use
 
     spawn.start(options)
     try:
-        data = wait_for_copy(app, timeout)
+        data = wait_for_copy(app, timeout_s)
     except KeyboardInterrupt:
         raise LocalError(
             "interrupted; the node goes on joining in the background",
@@ -99,8 +111,6 @@ def join(
         ) from None
     except Denied:
         _stop(app)
-        if not was_there:
-            _undo(home.path)
         raise
     app.done(data, _welcome(data))
 
