@@ -99,10 +99,11 @@ def _described(op: Op) -> dict[str, Any]:
         case _:
             # A kind of operation that this version keeps and does not fold.
             return {"did": f"operation {op.code}", "field": None, "value": None}
-    name = payload.name
-    if payload.ns:
-        name = f"{NAMESPACE_NAMES.get(payload.ns, payload.ns)}:{name}"
-    return {"did": _VERBS[op.code], "field": name, "value": found}
+    return {"did": _VERBS[op.code], "field": _field(payload.ns, payload.name), "value": found}
+
+
+def _field(ns: int, name: str) -> str:
+    return f"{NAMESPACE_NAMES.get(ns, ns)}:{name}" if ns else name
 
 
 def _waiting_rows(replica: Replica, views: Views, node: bytes) -> list[dict[str, Any]]:
@@ -122,7 +123,7 @@ def _waiting_rows(replica: Replica, views: Views, node: bytes) -> list[dict[str,
                 "did": {"SetRegister": "set", "Increment": "increment"}.get(
                     type(write).__name__, "append"
                 ),
-                "field": write.name,
+                "field": _field(write.ns, write.name),
                 "value": to_json(value),
             }
         )
