@@ -10,7 +10,7 @@ import click
 from cli import render
 from cli.app import App, command
 from cli.given import read_text
-from mesh.core.errors import UsageError
+from mesh.core.errors import Unavailable, Unknown, UsageError
 
 _TEXT_CHARACTERS_MAX = 64 * 1024
 #: What the node lists at most; asked for more, it refuses.
@@ -191,7 +191,9 @@ def history(app: App, node: str, limit: int | None) -> None:
 @command("watch")
 @click.argument("node", required=False)
 @click.option("--cursor", type=click.IntRange(min=0), help="Go on after this event.")
-@click.option("--type", "types", multiple=True, help="Only of this type; repeatable.")
+@click.option(
+    "--type", "types", multiple=True, help="Only of this type: node.moved, …; repeatable."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="End after so many.")
 def watch(
     app: App,
@@ -204,12 +206,18 @@ def watch(
     """What happens at NODE and below, or everywhere, until interrupted."""
     arguments = {"node": node, "cursor": cursor, "types": list(types), "limit": limit}
     with contextlib.suppress(KeyboardInterrupt):
-        app.call(
-            "watch",
-            arguments,
-            timeout_s=_FOREVER_S,
-            told=lambda event: app.line(event, render.event(event)),
-        )
+        try:
+            app.call(
+                "watch",
+                arguments,
+                timeout_s=_FOREVER_S,
+                told=lambda event: app.line(event, render.event(event)),
+            )
+        except Unknown:
+            # Nothing is asked for that may or may not have happened.
+            raise Unavailable(
+                "the node has stopped", hint="mesh up, then go on from the last cursor: --cursor C"
+            ) from None
 
 
 #: Nothing may happen for days.

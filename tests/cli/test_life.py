@@ -124,7 +124,7 @@ def test_down_ends_a_watch_that_is_under_way(running: Machine) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "cli.main", "--home", str(running.home), "--json", "watch"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     ) as watch:
@@ -141,4 +141,5 @@ def test_down_ends_a_watch_that_is_under_way(running: Machine) -> None:
                 assert event["type"] == "node.created" and event["title"] == "Certainly seen"
                 break
         running.ok("down")
-        watch.communicate(timeout=20)
+        _, said = watch.communicate(timeout=20)
+        assert watch.returncode == 7 and "the node has stopped" in said and "--cursor" in said
