@@ -12,21 +12,44 @@ from typing import Any, Final
 import click
 
 from cli.app import App, command
-from mesh.core.errors import MeshError
+from mesh.core.errors import MeshError, UsageError
 from mesh.core.limits import SKEW_MS_MAX
 from mesh.storage.errors import HomeInUse
 from mesh.storage.home import Home
+from mesh.storage.wal import lost_commits
 
+_REPAIR: Final = (
+    "mesh down, then mesh doctor --repair: it keeps the old files, and what had spread comes back"
+)
 #: A finding: its name, whether all is well, what was seen, what to do.
 Finding = tuple[str, bool, str, str]
+#: How the sentence of a home that waits for its peers begins.
+RECOVERING: Final = "this home is being repaired"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 @command("doctor")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Mend a damaged, restored or copied home; the old files are kept beside the new ones.",
+)
+@click.option(
+    "--accept-absent",
+    is_flag=True,
+    help="With --repair: write again on the word of one member, for good if others never return.",
+)
 @click.pass_context
-def doctor(context: click.Context, app: App) -> None:
+def doctor(context: click.Context, app: App, *, repair: bool, accept_absent: bool) -> None:
     """Look for what is wrong, and say the remedy. Exit 1 if there is something."""
     home = app.home.open(app.home.path)
+    if accept_absent and not repair:
+        raise UsageError(
+            "--accept-absent is about a repair", hint="use it with `mesh doctor --repair`"
+        )
+    if repair:
+        _repair(app, home, accept_absent=accept_absent)
+        return
     findings = [*_home(home), *_database(home), *_node(app, home)]
     data = [
         {"check": name, "ok": ok, "found": found, "remedy": remedy if not ok else None}
@@ -40,6 +63,36 @@ def doctor(context: click.Context, app: App) -> None:
     app.done(data, "\n".join(lines))
     if not all(ok for _, ok, _, _ in findings):
         context.exit(1)
+
+
+def _repair(app: App, home: Home, *, accept_absent: bool) -> None:
+    from mesh.node.repair import repair_home  # noqa: PLC0415 - the node, only when needed
+
+    done = repair_home(home, accept_absent=accept_absent)
+    data = {
+        "reason": done.reason,
+        "aside": str(done.aside) if done.aside is not None else None,
+        "entries": done.entries,
+        "kept": done.kept,
+        "unreadable": done.unreadable,
+        "waits": done.waits,
+    }
+    if not done.reason:
+        app.done(data, "nothing to repair")
+        return
+    lines = [f"was wrong  {done.reason}"]
+    if done.aside is not None:
+        lines.append(f"old files  {done.aside} (delete them when all is back)")
+        lines.append(f"readable   {done.entries} entries; {done.unreadable} places were not")
+    if done.kept:
+        lines.append(f"set aside  {done.kept} own entries that peers may lack; they come back last")
+    lines.append(
+        "next       stop every other copy of this home, then `mesh up`: what peers hold comes "
+        "back, and writing goes on when all members have said what they hold of this log"
+        if done.waits
+        else "next       `mesh up`"
+    )
+    app.done(data, "\n".join(lines))
 
 
 def _home(home: Home) -> Iterator[Finding]:
@@ -61,7 +114,17 @@ def _home(home: Home) -> Iterator[Finding]:
 
 
 def _database(home: Home) -> Iterator[Finding]:
-    remedy = "keep a copy of the home, then join anew: every member holds all that had spread"
+    remedy = _REPAIR
+    try:
+        lost = lost_commits(home.database_path)
+    except OSError as error:
+        yield "integrity", False, f"database: {error.strerror}", remedy
+        return
+    if lost:
+        # Not opened: SQLite would throw away what stands behind the damage.
+        found = f"the write-ahead log is damaged before {lost} committed transactions"
+        yield "integrity", False, f"database: {found}", remedy
+        return
     try:
         connection = sqlite3.connect(f"file:{home.database_path}?mode=ro", uri=True, timeout=5.0)
         try:
@@ -71,6 +134,22 @@ def _database(home: Home) -> Iterator[Finding]:
     except sqlite3.Error as error:
         found = str(error)
     yield "integrity", found == "ok", f"database: {found}", remedy
+    if found != "ok":
+        return
+    try:
+        # Only the holder of the lock may look closer; a running node looks as it reads.
+        with home.lock():
+            from mesh.node.repair import why_damaged  # noqa: PLC0415 - only when needed
+
+            damage = why_damaged(home) if home.database_path.exists() else ""
+    except MeshError:
+        return
+    yield (
+        "entries",
+        not damage,
+        damage or "hashes and signatures are those of their authors",
+        remedy,
+    )
 
 
 def _node(app: App, home: Home) -> Iterator[Finding]:
@@ -85,7 +164,9 @@ def _node(app: App, home: Home) -> Iterator[Finding]:
     else:
         yield "node", False, _why_not_running(home), "mesh up"
     blocked = status.get("blocked") or ""
-    remedy = "stop the other copy of this home, or join anew in another --home"
+    remedy = "stop every other copy of this home, mesh down, then mesh doctor --repair and mesh up"
+    if blocked.startswith(RECOVERING):
+        remedy = "start those members, or name their place: mesh up --peer; mesh peers says more"
     yield "log", not blocked, blocked or "own log agrees with what peers hold", remedy
     writing = status.get("writing", "ok")
     yield "disk", writing == "ok", f"writing: {writing}", "free space, or repair the disk"

@@ -166,6 +166,8 @@ def node_of(mesh: Mesh, signer: SeedSigner, entries: Sequence[Entry] = ()) -> No
     node = Node(signer, store, Replica.load(store, signer=signer, now=now), now)
     if entries:
         node.receive(entries)
+        # Some of them may be the node's own, made outside of it: that is no restored home.
+        store.commit([PutMeta("blocked", b"")])
     return node
 
 

@@ -1,0 +1,284 @@
+"""
+Repair: a home whose database is damaged, or whose pen was stopped, is led back to its mesh.
+
+`repair_home` keeps the old files aside as they are, and puts a new database in their place with
+everything that could be read: each entry is checked by its hash and its signature before it is
+believed. The rest comes back from the peers. Until they have said what they hold of this node's own
+log it writes nothing (`mesh.replica.recovery`), so a repaired home cannot fork it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field, frozen
+
+from capability.entry import Entry
+from capability.keys import SeedSigner
+from capability.lane import Place
+from capability.ledger import Ledger
+from crdt.codec import decode
+from crdt.errors import CodecError
+from mesh.core.errors import MeshError, Precondition, StorageError
+from mesh.core.records import PutEntry, PutMeta, PutPeer, PutPending, PutProof, Record
+from mesh.node.setup import META_MESH
+from mesh.replica.fold import data_of, touched_by
+from mesh.replica.recovery import (
+    KEPT_BYTES_MAX,
+    META_BLOCKED,
+    META_KEPT,
+    META_RECOVER,
+    WAIT_FOR_ALL,
+    WAIT_FOR_ONE,
+    encode_kept,
+)
+from mesh.storage import Home, SqliteStore
+from mesh.storage.keyfile import sync_folder
+from mesh.storage.salvage import Salvage, lay_events, salvage
+from mesh.storage.schema import repair_mark, storage_error
+from mesh.storage.wal import wal_of
+
+_SENT_BYTES_MAX: Final = 64
+#: Records of one commit: a repair of a large log must not hold all of it twice.
+_COMMIT_RECORDS_MAX: Final = 1_000
+
+
+@frozen
+class Repaired:
+    """What a repair came to."""
+
+    #: Why it was needed, empty if it was not.
+    reason: str = ""
+    #: Where the files of before are.
+    aside: Path | None = None
+    #: Entries that are in the log, and own ones that wait until the log is whole.
+    entries: int = 0
+    kept: int = 0
+    #: What was found in the old files and could not be read.
+    unreadable: int = 0
+    #: Whether peers have to be met before this home writes again.
+    waits: bool = False
+
+
+@define
+class _Log:
+    """What of the readable entries continues the log, in their order."""
+
+    ledger: Ledger
+    placed: list[Entry] = field(factory=list)
+    left: list[Entry] = field(factory=list)
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        left = list(entries)
+        while left:
+            again: list[Entry] = []
+            for entry in left:
+                if self.ledger.place(entry.header, entry.id) in (Place.NEXT, Place.BRANCH):
+                    self.ledger.add(entry)
+                    self.placed.append(entry)
+                else:
+                    again.append(entry)
+            if len(again) == len(left):
+                break
+            left = again
+        self.left += left
+
+
+def repair_home(home: Home, *, accept_absent: bool = False) -> Repaired:
+    """
+    Mend *home*, on which no node may run. A second call goes on with one that was interrupted.
+
+    Args:
+        home: Its old files are kept beside the new ones.
+        accept_absent: Whether one member's word will do for that of all: for a mesh some members
+            of which never come back. If one of these holds more of this log, it forks.
+
+    Raises:
+        HomeInUse: A process runs on it.
+        Precondition: Not even the mesh's genesis can be read: nothing is changed.
+        StorageError: The disk refused.
+    """
+    with home.lock():
+        try:
+            return _repair(home, accept_absent=accept_absent)
+        except (OSError, sqlite3.Error) as error:
+            raise storage_error(home.database_path, "repair", error) from error
+
+
+def _repair(home: Home, *, accept_absent: bool) -> Repaired:
+    path = home.database_path
+    mark = repair_mark(path)
+    reason = "a repair was interrupted" if mark.exists() else why_damaged(home)
+    is_damaged = bool(reason)
+    if not is_damaged:
+        with SqliteStore(path) as store:
+            reason = (store.meta(META_BLOCKED) or b"").decode()
+            if not reason and store.meta(META_RECOVER) is None:
+                return Repaired()
+            if store.meta(META_RECOVER) is not None and accept_absent:
+                store.commit([PutMeta(META_RECOVER, WAIT_FOR_ONE)])
+                return Repaired(reason or "waits for members", waits=True)
+    mode = WAIT_FOR_ONE if accept_absent else WAIT_FOR_ALL
+    source = path.with_name(mark.read_text()) if mark.exists() else path
+    new = path.with_name(path.name + ".new")
+    found = _read(source)
+    _remove(new)
+    result = _build(new, home, found, mode, reason, is_damaged=is_damaged)
+    aside = source if source != path else _keep_aside(path, mark)
+    new.replace(path)
+    _remove(wal_of(path), path.with_name(path.name + "-shm"))
+    sync_folder(path.parent)
+    mark.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return Repaired(reason, aside, *result)
+
+
+def why_damaged(home: Home) -> str:
+    """
+    What is wrong with the database, empty if all of it can be read and believed.
+
+    Cost: that of reading the log and of a signature for each entry, 60 s per million entries.
+    """
+    path = home.database_path
+    if not path.exists():
+        return f"{path} is gone"
+    try:
+        with SqliteStore(path) as store:
+            problems = store.check()
+            if problems:
+                return problems[0]
+            mesh_id = store.meta(META_MESH)
+            if mesh_id is None:
+                return "the name of the mesh is gone"
+            return _first_unsigned(store, mesh_id)
+    except MeshError as error:
+        return error.message
+
+
+def _first_unsigned(store: SqliteStore, mesh_id: bytes) -> str:
+    for stored in store.entries():
+        if not Salvage.is_signed(stored.entry, mesh_id):
+            return f"{store.path}: the signature of entry {stored.n} is not the one it was written"
+    return ""
+
+
+def _read(source: Path) -> Salvage:
+    """From a copy, so that SQLite changes nothing of what is kept."""
+    folder = source.with_name("repair")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        copy = folder / "mesh.db"
+        if source.exists():
+            shutil.copyfile(source, copy)
+        if wal_of(source).exists():
+            shutil.copyfile(wal_of(source), wal_of(copy))
+        return salvage(copy)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(
+    new: Path, home: Home, found: Salvage, mode: bytes, reason: str, *, is_damaged: bool
+) -> tuple[int, int, int, bool]:
+    """Write the new database: entries in it, own ones set aside, what is unreadable, waits."""
+    author = SeedSigner(home.seed()).public
+    mesh_id = found.mesh_id()
+    if mesh_id is None:
+        raise Precondition(
+            f"{home.database_path}: not even the mesh's first entry can be read ({reason})",
+            hint="keep a copy of the home; `mesh join` anew in another one brings what had spread",
+        )
+    entries = found.signed(mesh_id)
+    sent = _sent(found)
+    unsent = []
+    if not is_damaged:
+        # It does not continue what the peers hold, and nobody has it: it may be signed anew.
+        unsent = [e for e in entries if e.header.author == author and not _left(e, sent)]
+    log = _Log(Ledger(mesh_id))
+    aside = {entry.id for entry in unsent}
+    log.take(entry for entry in entries if entry.id not in aside)
+    unsent += [entry for entry in log.left if entry.header.author == author]
+    kept = encode_kept(unsent)
+    if len(kept) > KEPT_BYTES_MAX:
+        raise StorageError(
+            f"{len(unsent)} own entries that nobody has are {len(kept)} bytes, "
+            f"at most {KEPT_BYTES_MAX} can be set aside",
+            hint="keep a copy of the home, and join anew in another one",
+        )
+    knows_others = len(log.ledger.members()) > 1 or found.peers or sent is not None
+    is_alone = not knows_others and not found.unreadable
+    waits = bool(not is_alone or unsent)
+    metas = {**found.meta, META_MESH: mesh_id, META_BLOCKED: b"", META_KEPT: b""}
+    if waits:
+        metas |= {META_RECOVER: mode, META_KEPT: kept if unsent else b""}
+    records: list[Record] = [
+        PutEntry(n, entry, touched_by(data_of(entry)), own=entry.header.author == author)
+        for n, entry in enumerate(log.placed, start=1)
+    ]
+    records += [PutMeta(key, value) for key, value in metas.items() if value]
+    records += [PutPending(slot, data) for slot, data in found.pending]
+    records += [PutPeer(node, data) for node, data in found.peers]
+    records += [PutProof(*row) for row in found.proofs]
+    SqliteStore(new).close()
+    lay_events(new, found)
+    with SqliteStore(new) as store:
+        for first in range(0, len(records), _COMMIT_RECORDS_MAX):
+            store.commit(records[first : first + _COMMIT_RECORDS_MAX])
+    return len(log.placed), len(unsent), found.unreadable, waits
+
+
+def _sent(found: Salvage) -> tuple[int, int] | None:
+    """How far the own lanes may have left this home, None if it has never met anybody."""
+    data = found.meta.get("sent")
+    if data is None:
+        return None
+    try:
+        value = decode(data, size_max=_SENT_BYTES_MAX)
+    except CodecError:
+        return None
+    if not isinstance(value, tuple) or len(value) != 2:
+        return None
+    authority, own = value
+    return (authority, own) if isinstance(authority, int) and isinstance(own, int) else None
+
+
+def _left(entry: Entry, sent: Sequence[int] | None) -> bool:
+    # Without a word on it everything may have left.
+    return sent is None or entry.header.seq <= sent[entry.header.lane]
+
+
+def _keep_aside(path: Path, mark: Path) -> Path:
+    """Copy the old files, durably, before anything happens to them; then leave the mark."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    for old, copy in ((path, aside), (wal_of(path), wal_of(aside))):
+        if old.exists():
+            _copy(old, copy)
+    with mark.open("w") as file:
+        file.write(aside.name)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    return aside
+
+
+def _copy(old: Path, copy: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with old.open("rb") as source, closing(os.fdopen(os.open(copy, flags, 0o600), "wb")) as target:
+        shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        for name in (path.name, path.name + "-wal", path.name + "-shm"):
+            path.with_name(name).unlink(missing_ok=True)
