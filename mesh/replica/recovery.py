@@ -21,7 +21,7 @@ from capability.entry import KIND_DATA, Entry, SignedHeader, decode_entry, make_
 from capability.errors import FormError
 from capability.keys import Signer
 from capability.lane import Place
-from capability.ops import OP_MULTI_VALUE, OP_REMOVE, STRICT
+from capability.ops import OP_ADD, OP_MULTI_VALUE, OP_REMOVE, STRICT
 from crdt.codec import Value, decode, encode
 from mesh.core.effects import Effect, Log, Persist
 from mesh.core.ports import LogReader
@@ -38,7 +38,7 @@ META_BLOCKED: Final = "blocked"
 META_KEPT: Final = "kept"
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 #: Operations whose last field names what they take away.
-_KILLING: Final = frozenset({OP_MULTI_VALUE, OP_REMOVE})
+_KILLING: Final = frozenset({OP_MULTI_VALUE, OP_ADD, OP_REMOVE})
 #: Members that a sentence names.
 _NAMED_MAX: Final = 3
 
