@@ -16,9 +16,12 @@ from capability.entry import (
     Header,
     decode_signed_header,
 )
+from capability.errors import FormError
+from capability.form import record
 from capability.ids import ZERO_ID, root_worknode
 from capability.ledger import Ledger
 from crdt.codec import decode
+from crdt.errors import CodecError
 from crdt.hlc import Clock
 from mesh.core.errors import StorageError
 from mesh.core.ports import LogReader
@@ -80,9 +83,15 @@ def _load_ledger(held: Held, *, after: int) -> list[int]:
 
 def _load_proofs(held: Held) -> None:
     for data in held.reader.proofs():
-        value = decode(data, size_max=_PROOF_BYTES_MAX)
-        assert isinstance(value, tuple)
-        held.ledger.add_proof(decode_signed_header(value[0]), decode_signed_header(value[1]))
+        try:
+            halves = record(decode(data, size_max=_PROOF_BYTES_MAX), 2, "fork proof")
+            first, second = map(decode_signed_header, halves)
+        except (CodecError, FormError) as error:
+            raise StorageError(
+                f"a fork proof cannot be read: {error}",
+                hint="the log is damaged; run `mesh doctor`",
+            ) from error
+        held.ledger.add_proof(first, second)
 
 
 def _judge_all(held: Held, wall_ms: int) -> None:

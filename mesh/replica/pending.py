@@ -11,6 +11,10 @@ from __future__ import annotations
 from attrs import define, field, frozen
 
 from capability import ops
+from capability.errors import FormError
+from capability.form import fixed, record, text, unsigned
+from capability.ids import WORKNODE_BYTES
+from capability.limits import NAME_BYTES_MAX
 from capability.ops import Op
 from crdt.codec import INT_MAX, Value, decode, encode
 from mesh.core.limits import TEXT_BYTES_MAX
@@ -54,22 +58,28 @@ class Row:
 
 
 def decode_row(data: bytes) -> Row:
-    """Read a row of this node's own disk. Raises CodecError or ValueError if it is damaged."""
+    """Read a row of this node's own disk. Raises CodecError or FormError if it is damaged."""
     value = decode(data, size_max=_ROW_BYTES_MAX)
-    if not isinstance(value, tuple) or len(value) != 7:
-        raise ValueError("a pending row has 7 fields")
-    session, hlc, kind, node, ns, name, held = value
+    session, hlc, kind, node, ns, name, held = record(value, 7, "pending row")
+    place = (
+        fixed(node, WORKNODE_BYTES, "pending node"),
+        unsigned(ns, "pending ns", most=ops.NS_CONFIG),
+        text(name, "pending name", most=NAME_BYTES_MAX),
+    )
     write: LocalWrite
-    assert isinstance(session, str) and isinstance(hlc, int)
-    assert isinstance(node, bytes) and isinstance(ns, int) and isinstance(name, str)
     if kind == COUNTER:
-        assert isinstance(held, int)
-        write = Increment(node, ns, name, held)
+        if type(held) is not int:
+            raise FormError(f"pending amount: {held!r:.80} is not an integer")
+        write = Increment(*place, held)
     elif kind == LOG:
-        write = Append(node, ns, name, held)
+        write = Append(*place, held)
+    elif kind == REGISTER:
+        write = SetRegister(*place, held)
     else:
-        write = SetRegister(node, ns, name, held)
-    return Row(session, hlc, write)
+        raise FormError(f"pending kind: {kind!r:.80} names no write")
+    return Row(
+        text(session, "pending session", most=_ROW_BYTES_MAX), unsigned(hlc, "pending hlc"), write
+    )
 
 
 @define

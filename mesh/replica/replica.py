@@ -15,9 +15,10 @@ from attrs import define
 
 from capability.bodies import MEMBER, SESSION, PinRow
 from capability.entry import LANE_AUTHORITY, Entry, SignedHeader, verify_entry
-from capability.errors import CapabilityError
+from capability.errors import CapabilityError, FormError
 from capability.keys import Signer
 from crdt.codec import encode
+from crdt.errors import CodecError
 from mesh.core.effects import Effect, Emit, Log, Persist
 from mesh.core.errors import StorageError
 from mesh.core.events import Event
@@ -84,8 +85,7 @@ class Replica:
             wall_ms=now.wall_ms,
             rules=RULES_VERSION,
         )
-        pending = PendingRows()
-        pending.load(reader.pending())
+        pending = _pending(reader)
         for row in pending.rows.values():
             held.clock.observe(row.hlc)
         if pending.rows:
@@ -372,3 +372,15 @@ class Replica:
             self._stop_writing(PARTED)
             return RESTORED
         return ""
+
+
+def _pending(reader: LogReader) -> PendingRows:
+    pending = PendingRows()
+    try:
+        pending.load(reader.pending())
+    except (CodecError, FormError) as error:
+        raise StorageError(
+            f"a local write that waits cannot be read: {error}",
+            hint="the log is damaged; run `mesh doctor`",
+        ) from error
+    return pending

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from crdt.codec import encode
 from mesh.core.effects import Persist, Reply
+from mesh.core.errors import StorageError
 from mesh.core.inputs import LOCAL
 from mesh.core.limits import FLUSH_INTERVAL_MS
-from mesh.core.records import DeletePending, PutPending
+from mesh.core.records import DeletePending, PutPending, PutProof
 from mesh.core.writes import AddToSet, Append, Create, Increment, SetRegister
 from mesh.replica.pending import decode_row
 from mesh.replica.writer import Submitted
@@ -198,3 +200,31 @@ def test_rows_read_back_as_they_were_written() -> None:
         (record,) = persist.records
         assert isinstance(record, PutPending)
         assert decode_row(record.data).write == write
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"no row",
+        encode((1, 1, 3, b"n" * 16, 0, "a", 1)),
+        encode(("", -1, 3, b"n" * 16, 0, "a", 1)),
+        encode(("", 1, 99, b"n" * 16, 0, "a", 1)),
+        encode(("", 1, 3, b"n" * 15, 0, "a", 1)),
+        encode(("", 1, 7, b"n" * 16, 0, "a", "no amount")),
+    ],
+)
+def test_a_damaged_row_is_named_at_the_start(data: bytes) -> None:
+    desk = Desk()
+    desk.node.store.commit([PutPending(1, data)])
+    with pytest.raises(StorageError, match="a local write that waits cannot be read") as caught:
+        desk.node.reload()
+    assert "mesh doctor" in caught.value.hint
+
+
+@pytest.mark.parametrize("data", [b"no proof", encode((b"", b"")), encode(((b"", b""),) * 2)])
+def test_a_damaged_fork_proof_is_named_at_the_start(data: bytes) -> None:
+    desk = Desk()
+    desk.node.store.commit([PutProof(desk.bob.author, 1, data)])
+    with pytest.raises(StorageError, match="a fork proof cannot be read") as caught:
+        desk.node.reload()
+    assert "mesh doctor" in caught.value.hint

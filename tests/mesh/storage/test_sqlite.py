@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,28 @@ def test_flipped_bit_in_an_entry_is_found(store: SqliteStore, path: Path, column
     assert str(path) in caught.value.message
     assert "mesh doctor" in caught.value.hint
     assert len(store.check()) == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "read"),
+    [
+        ("INSERT INTO meta VALUES ('key', 7)", lambda store: store.meta("key")),
+        ("INSERT INTO peer VALUES (x'01', 'text')", lambda store: store.peers()),
+        ("INSERT INTO proof VALUES (x'01', 1, 0.5)", lambda store: store.proofs()),
+        ("INSERT INTO pending VALUES (1, 'text')", lambda store: store.pending()),
+        ("INSERT INTO events VALUES (1, 'text', x'')", lambda store: store.events(0, 9)),
+        ("INSERT INTO events VALUES (1, 1, 'text')", lambda store: store.events(0, 9)),
+    ],
+)
+def test_a_column_of_another_type_is_damage(
+    store: SqliteStore, path: Path, statement: str, read: Callable[[SqliteStore], object]
+) -> None:
+    """A flipped bit in the head of a row makes a number or a text of a blob."""
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(statement)
+    with pytest.raises(StorageError, match="cannot be read") as caught:
+        read(store)
+    assert "mesh doctor" in caught.value.hint
 
 
 def test_damaged_page_is_found_when_it_is_read(path: Path) -> None:
