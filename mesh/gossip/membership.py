@@ -176,6 +176,9 @@ class Membership:
                 return [Disconnect(event.link, DUPLICATE_LINK)]
             del self._links[old]
             effects.append(Disconnect(old, DUPLICATE_LINK))
+        elif len(self._links) >= LINKS_MAX and (idle := self._oldest_idle()) is not None:
+            # Keys are free: whoever has not yet shown a grant makes room for the next caller.
+            effects += self._turn_out(idle, now)
         elif len(self._links) >= LINKS_MAX:
             target.failed(TOO_MANY_LINKS, now.mono_ms, self._random)
             self._tidy(event.peer)
@@ -184,6 +187,21 @@ class Membership:
         self._by_peer[event.peer] = event.link
         target.link, target.accepted = event.link, False
         return effects
+
+    def _oldest_idle(self) -> int | None:
+        """The oldest link whose hello is not accepted."""
+        links = self._links.items()
+        return next((link for link, held in links if not self._targets[held.peer].accepted), None)
+
+    def _turn_out(self, link: int, now: Now) -> list[Effect]:
+        peer = self._links.pop(link).peer
+        del self._by_peer[peer]
+        target = self._targets[peer]
+        target.link = None
+        target.round.clear()
+        target.failed(TOO_MANY_LINKS, now.mono_ms, self._random)
+        self._tidy(peer)
+        return [Disconnect(link, TOO_MANY_LINKS)]
 
     def _newer_wins(self, old: _Link, new: LinkOpened) -> bool:
         """

@@ -8,6 +8,7 @@ that a slow disk does not make peers believe that this node is gone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -209,7 +210,9 @@ class Link:
             self._closing = reason
             self._wake.set()
             if self._nursery is not None:
-                self._nursery.start_soon(self._end_later)
+                # It may be ending at this moment, and then takes no more tasks.
+                with contextlib.suppress(RuntimeError):
+                    self._nursery.start_soon(self._end_later)
 
     async def run(self, early: Sequence[ChannelEvent]) -> str:
         """

@@ -34,6 +34,9 @@ from mesh.transport.tcp import (
 OPEN_LINKS_MAX: Final = 2 * LINKS_MAX
 #: Dials at once; the engine redials, so refusing one only delays it.
 DIALS_MAX: Final = LINKS_MAX
+#: Callers who find no room and are told so at once; more of them are cut off without a word, since
+#: telling takes up to `CLOSE_S_MAX` and a file each. A guess.
+REFUSALS_AT_ONCE_MAX: Final = 16
 
 
 @define(eq=False)
@@ -56,6 +59,7 @@ class Links:
     _open: dict[int, Link] = field(factory=dict)
     _unborn: set[trio.CancelScope] = field(factory=set)
     _dials: int = 0
+    _refusals: int = 0
     _emptied: trio.Event = field(factory=trio.Event)
     _nursery: trio.Nursery | None = None
 
@@ -191,8 +195,7 @@ class Links:
             self._close_a_silent_one()
         if len(self._open) >= OPEN_LINKS_MAX or self.is_paused:
             self._warn("link.refused", address, f"{len(self._open)} links are open")
-            link.close("busy")
-            await link.run(())
+            await self._refuse(stream, link)
             return
         self._open[number] = link
         reason = "the node stopped"
@@ -210,6 +213,17 @@ class Links:
             reason = f"{reason} ({link.dropped} messages were dropped)"
         self._warn("link.closed", address, reason, level="info")
         await self.put(LinkClosed(number, reason))
+
+    async def _refuse(self, stream: trio.abc.Stream, link: Link) -> None:
+        if self._refusals >= REFUSALS_AT_ONCE_MAX:
+            await trio.aclose_forcefully(stream)
+            return
+        self._refusals += 1
+        try:
+            link.close("busy")
+            await link.run(())
+        finally:
+            self._refusals -= 1
 
     def _close_a_silent_one(self) -> None:
         """Make room for the next caller: this one finds none, since closing takes a moment."""

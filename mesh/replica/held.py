@@ -9,6 +9,7 @@ be folded again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from attrs import define, field
@@ -51,6 +52,8 @@ class Held:
     moved: set[LaneKey] = field(factory=set)
     #: Authors who were introduced since admission last looked.
     newcomers: list[bytes] = field(factory=list)
+    #: (stamp, number) of what is parked, as a heap: peers may park as much as they like.
+    _alarms: list[tuple[int, int]] = field(factory=list, repr=False)
     hash: StateHash = field(factory=StateHash)
 
     def __attrs_post_init__(self) -> None:
@@ -138,6 +141,7 @@ class Held:
         if header.lane != LANE_DATA:
             return True
         self.table.parked.add(n)
+        heappush(self._alarms, (header.hlc, n))
         return False
 
     # -- parking --------------------------------------------------------------------------------
@@ -145,11 +149,14 @@ class Held:
     def wake_parked(self, wall_ms: int) -> int:
         """Fold what is no longer in the future; how many entries that were."""
         table = self.table
-        due = sorted(
-            n for n in table.parked if milliseconds(table.hlcs[n]) <= wall_ms + SKEW_MS_MAX
-        )
+        due = []
+        while (alarm := self._next_alarm()) is not None:
+            if milliseconds(alarm[0]) > wall_ms + SKEW_MS_MAX:
+                break
+            due.append(heappop(self._alarms)[1])
+            table.parked.discard(due[-1])
+        due.sort()
         for n in due:
-            table.parked.discard(n)
             self.clock.observe(table.hlcs[n])
             entry = self.read(n)
             data = data_of(entry)
@@ -159,9 +166,18 @@ class Held:
 
     def next_wake_ms(self) -> int | None:
         """The wall time at which something parked may be folded."""
-        hlcs = self.table.hlcs
-        first = min((hlcs[n] for n in self.table.parked), default=None)
-        return None if first is None else milliseconds(first) - SKEW_MS_MAX
+        first = self._next_alarm()
+        return None if first is None else milliseconds(first[0]) - SKEW_MS_MAX
+
+    def _next_alarm(self) -> tuple[int, int] | None:
+        parked = self.table.parked
+        if len(self._alarms) < len(parked):
+            # Parked before this process began.
+            self._alarms = [(self.table.hlcs[n], n) for n in parked]
+            heapify(self._alarms)
+        while self._alarms and self._alarms[0][1] not in parked:
+            heappop(self._alarms)
+        return self._alarms[0] if self._alarms else None
 
     # -- verdicts -------------------------------------------------------------------------------
 

@@ -7,12 +7,16 @@ What the replica shows its peers: frontier rows, ranges, headers and fork proofs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import define, field
 
 from capability.entry import LANE_AUTHORITY, LANE_DATA, SignedHeader
 from capability.frontier import Frontier, FrontierRow, row_of
 from mesh.replica.held import Held
+
+#: Entries that one read looks up, whatever a peer asks for; their bytes end it long before.
+_ENTRIES_AT_ONCE_MAX: Final = 4_096
 
 
 @define
@@ -54,13 +58,18 @@ class Serving:
 
     def _id_at(self, author: bytes, lane: int, seq: int) -> bytes | None:
         """The id at *seq* on the branch that the row covers, else on the first held one."""
+        return self._ids_at(author, lane, (seq,))[0]
+
+    def _ids_at(self, author: bytes, lane: int, seqs: Sequence[int]) -> list[bytes | None]:
         held = self.held.ledger.lane(author, lane)
         if held is None:
-            return None
+            return [None] * len(seqs)
+        # The branch is walked once, not for each of its entries that a peer asks for.
         path = self.held.ledger.pinned(author, lane)
-        if path is not None and path.trunk < seq <= path.seq:
-            return next(entry_id for entry_id in path.off_main if held.branches[entry_id][0] == seq)
-        return held.at(seq) if 0 < seq <= len(held) else None
+        off_main = path.off_main if path is not None else ()
+        branch = {held.branches[entry_id][0]: entry_id for entry_id in off_main}
+        on_main = range(1, len(held) + 1)
+        return [branch.get(seq) or (held.at(seq) if seq in on_main else None) for seq in seqs]
 
     def read_range(
         self, author: bytes, lane: int, first: int, last: int, bytes_max: int
@@ -68,8 +77,9 @@ class Serving:
         """Encoded entries first..last as far as the row covers them, within the budget."""
         found: list[bytes] = []
         size = 0
-        for seq in range(max(first, 1), min(last, self.row(author, lane).seq) + 1):
-            entry_id = self._id_at(author, lane, seq)
+        first, last = max(first, 1), min(last, self.row(author, lane).seq)
+        last = min(last, first + _ENTRIES_AT_ONCE_MAX - 1)
+        for entry_id in self._ids_at(author, lane, range(first, last + 1)):
             if entry_id is None:
                 break
             data = self.held.read(self.held.table.number[entry_id]).encode()

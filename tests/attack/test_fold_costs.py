@@ -9,7 +9,7 @@ import pytest
 from capability.ops import Op
 from crdt.hlc import pack
 from crdt.tree import MovableTree, Move
-from mesh.replica import fold as fold_module
+from mesh.replica.judge import judge as real_judge
 from tests.mesh.replica.hand import create, hand, move, put
 from tests.mesh.replica.stage import Stage
 from tests.mesh.replica.world import TODAY_MS
@@ -47,14 +47,13 @@ def test_operations_that_wait_are_not_judged_again_at_each_birth(
     wait = stage.bob.data(*(put(births[-1].node, "f", n) for n in range(1_000)))
     stage.node.receive([wait])
     judged = 0
-    real = fold_module.judge
 
     def judge(*args: object, **named: object) -> object:
         nonlocal judged
         judged += 1
-        return real(*args, **named)  # type: ignore[arg-type]
+        return real_judge(*args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fold_module, "judge", judge)
+    monkeypatch.setattr("mesh.replica.fold.judge", judge)
     for birth in reversed(births):
         stage.node.receive([stage.bob.data(birth)])
     assert stage.node.replica.store.exists(births[-1].node)

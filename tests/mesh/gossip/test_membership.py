@@ -289,6 +289,9 @@ def test_dials_hints_links_and_peers_are_bounded() -> None:
     assert len(machine.peers_view()) <= HINTS_MAX + DIALS_MAX
     for link in range(LINKS_MAX):
         assert machine.handle(opened(link, link.to_bytes(32, "big")), at(0)) == []
+    # Of members: one that has shown no grant would make room (tests/attack/test_strangers.py).
+    for link in range(LINKS_MAX):
+        machine.accepted(link, (), "", at(0))
     assert machine.handle(opened(999, HIGH), at(0)) == [Disconnect(999, "too many links")]
     assert machine.handle(Tick(), at(5)) == []
 

@@ -1,0 +1,66 @@
+"""Keys are free: whoever has shown no grant costs a member nothing but a moment."""
+
+from __future__ import annotations
+
+from random import Random
+from time import perf_counter
+
+from capability.keys import SeedSigner
+from crdt.hlc import pack
+from mesh.core.effects import Disconnect
+from mesh.core.inputs import LinkClosed, LinkOpened, Now
+from mesh.core.limits import LINKS_MAX, SKEW_MS_MAX
+from mesh.gossip.membership import Membership
+from tests.mesh.replica.hand import inc
+from tests.mesh.replica.stage import Stage
+from tests.mesh.replica.world import TODAY_MS, seed
+
+
+def test_strangers_who_say_nothing_do_not_keep_members_out() -> None:
+    members = Membership(b"\0" * 32, (), Random(1))
+    now = Now(1_000, TODAY_MS)
+    for link in range(1, LINKS_MAX + 1):
+        opened = LinkOpened(link, SeedSigner(seed(f"{link}")).public, False, None, b"h" * 32)
+        members.handle(opened, now)
+        if link == 1:
+            members.accepted(link, (), "a member", now)
+    honest = LinkOpened(1_000, SeedSigner(seed("honest")).public, False, None, b"h" * 32)
+    effects = members.handle(honest, now)
+    assert [e.link for e in effects if isinstance(e, Disconnect)] == [2]
+    assert members.holds(1_000)
+    assert members.holds(1)
+    assert not members.holds(2)
+    members.handle(LinkClosed(2, "turned out"), now)
+    assert members.holds(1_000)
+
+
+def test_members_are_never_turned_out() -> None:
+    members = Membership(b"\0" * 32, (), Random(1))
+    now = Now(1_000, TODAY_MS)
+    for link in range(1, LINKS_MAX + 1):
+        opened = LinkOpened(link, SeedSigner(seed(f"{link}")).public, False, None, b"h" * 32)
+        members.handle(opened, now)
+        members.accepted(link, (), "a member", now)
+    late = LinkOpened(1_000, SeedSigner(seed("late")).public, False, None, b"h" * 32)
+    effects = members.handle(late, now)
+    assert [e.link for e in effects if isinstance(e, Disconnect)] == [1_000]
+    assert all(members.holds(link) for link in range(1, LINKS_MAX + 1))
+
+
+def test_parked_entries_are_not_looked_through_for_each_deadline() -> None:
+    stage = Stage()
+    ahead = TODAY_MS + 2 * SKEW_MS_MAX
+    parked = [stage.bob.data(inc(stage.task, "n", 1), hlc=pack(ahead + n, 0)) for n in range(1_000)]
+    stage.node.receive(parked)
+    held = stage.node.replica.held
+    assert len(held.table.parked) == len(parked)
+    begun = perf_counter()
+    for _ in range(10_000):
+        assert held.next_wake_ms() == ahead - SKEW_MS_MAX
+    assert perf_counter() - begun < 1.0
+    assert held.wake_parked(ahead - SKEW_MS_MAX + 499) == 500
+    assert held.next_wake_ms() == ahead + 500 - SKEW_MS_MAX
+    before = stage.node.replica.state_hash()
+    assert held.wake_parked(ahead + 1_000) == 500
+    assert held.next_wake_ms() is None
+    assert stage.node.replica.state_hash() != before
