@@ -15,6 +15,7 @@ from capability.ops import OP_REGISTER
 from crdt.codec import encode
 from crdt.hlc import pack
 from mesh.channel import ChannelError
+from mesh.core.inputs import Address
 from mesh.core.writes import SetRegister
 from mesh.gossip.messages import Get, Hello, Push, Range, Roots, Rows
 from mesh.node.clock import wall_ms
@@ -35,7 +36,7 @@ MEMORY_KIB_MAX = 150 * 1024
 NAMED = {"driver.batch_failed", "driver.load_failed", "driver.effect_failed", "node.failed"}
 
 
-async def garbage(address: tcp.Address) -> None:
+async def garbage(address: Address) -> None:
     """Handshakes that are none, and connections that say nothing."""
     while True:
         try:
@@ -68,7 +69,7 @@ def messages(signer: SeedSigner, mesh: Mesh, leaf: bytes, victim: bytes) -> list
     ]
 
 
-async def flood(address: tcp.Address, keys: ChannelKeys, hello: bytes, said: list[bytes]) -> None:
+async def flood(address: Address, keys: ChannelKeys, hello: bytes, said: list[bytes]) -> None:
     """A member that says all this, and ends each round with bytes that are none; for ever."""
     while True:
         stream = None
