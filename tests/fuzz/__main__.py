@@ -1,0 +1,38 @@
+"""
+Fuzz one decoder: `python -m tests.fuzz TARGET --seconds 600`.
+
+New inputs that reach new code are added to the corpus folder; what breaks a target is written to
+`tests/fuzz/crashers/TARGET`, where the quick tests take it up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.fuzz.campaign import Tally, campaign, plant
+from tests.fuzz.target import CORPUS, MODULES, find
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("target", choices=sorted(MODULES))
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--corpus", type=Path, help="where inputs are found and kept")
+    parser.add_argument("--seed", type=int, default=0, help="0: another one on every run")
+    parser.add_argument("--plant", action="store_true", help="only write the first inputs")
+    said = parser.parse_args()
+    corpus = said.corpus or CORPUS / said.target
+    if said.plant:
+        plant(find(said.target), corpus)
+        return 0
+    tally: Tally = campaign(said.target, corpus, seconds=said.seconds, seed=said.seed)
+    print(tally.line())
+    if tally.finding:
+        print(f"{tally.finding}\n{tally.words}", file=sys.stderr)
+    return bool(tally.finding)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""One run of the fuzzer over one target, and what is told of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from tests.fuzz.target import CORPUS, CRASHERS, INPUT_S_MAX, ROOT, Target
+
+#: Of the whole process, in MiB: the interpreter, the corpus, and what inputs leave behind.
+RSS_MIB_MAX: Final = 768
+_WORDS_KEPT: Final = 6_000
+_EXECUTED: Final = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
+_SEEN: Final = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
+_WRITTEN: Final = re.compile(r"Test unit written to (\S+)")
+
+
+@frozen
+class Tally:
+    """What came of one run. `edges` is libFuzzer's coverage: edges of the code under test."""
+
+    target: str
+    executions: int
+    cpu_s: float
+    edges: int
+    #: The file of the input that broke it, empty if none did.
+    finding: str
+    words: str
+
+    def line(self) -> str:
+        how = f"broken by {self.finding}" if self.finding else "no finding"
+        return (
+            f"{self.target}: {self.executions} executions in {self.cpu_s:.0f} CPU s, "
+            f"{self.edges} edges, {how}"
+        )
+
+
+def plant(target: Target, folder: Path) -> None:
+    """Write the target's first inputs, each under the hash of itself, as libFuzzer does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for data in target.seeds():
+        (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
+
+
+def campaign(name: str, corpus: Path, *, seconds: int, seed: int = 0) -> Tally:
+    """Fuzz for so long by the clock, on one core."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    crashers = CRASHERS / name
+    crashers.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "tests.fuzz.run", name),
+        *(f"-max_total_time={seconds}", f"-seed={seed}", f"-rss_limit_mb={RSS_MIB_MAX}"),
+        *(f"-timeout={2 * INPUT_S_MAX}", f"-artifact_prefix={crashers}/"),
+        *("-print_final_stats=1", "-verbosity=1"),
+        *map(str, _folders(corpus, CORPUS / name, crashers)),
+    ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = done.stdout + done.stderr
+    seen, written = _SEEN.findall(said), _WRITTEN.search(said)
+    executed = _EXECUTED.search(said)
+    if not any(crashers.iterdir()):
+        crashers.rmdir()
+    if written is None and done.returncode:
+        raise RuntimeError(f"the fuzzer did not run: {said[-_WORDS_KEPT:]}")
+    return Tally(
+        target=name,
+        executions=int(executed[1]) if executed else 0,
+        cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        edges=int(seen[-1][0]) if seen else 0,
+        finding=written[1] if written else "",
+        words=_told(said) if written else "",
+    )
+
+
+def _told(said: str) -> str:
+    """The traceback, if Python raised; else the fuzzer's last words."""
+    at = said.find("Uncaught Python exception")
+    return said[at:].split("\n\n", maxsplit=1)[0][:_WORDS_KEPT] if at >= 0 else said[-_WORDS_KEPT:]
+
+
+def _folders(*folders: Path) -> Iterable[Path]:
+    """Each once; new inputs go into the first."""
+    return dict.fromkeys(folder for folder in folders if folder.is_dir())
