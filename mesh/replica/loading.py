@@ -43,16 +43,29 @@ def load_held(
     Raises:
         StorageError: The log contradicts itself. Cost: O(log), O(tail) of it folding.
     """
+    kept = reader.snapshot()
+    if kept is None or not 0 < kept[0] <= reader.last_n():
+        kept = None
+    try:
+        return _load(_empty(reader, mesh_id, author), kept, wall_ms=wall_ms, rules=rules)
+    except snapshot.Unreadable:
+        # It may have been put in by half, so nothing that it was put into is used.
+        return _load(_empty(reader, mesh_id, author), None, wall_ms=wall_ms, rules=rules)
+
+
+def _empty(reader: LogReader, mesh_id: bytes, author: bytes) -> Held:
     table = EntryTable()
     store = Store(root_worknode(mesh_id), table.order, table.dot_id)
-    held = Held(Ledger(mesh_id), table, store, Clock(), reader, author)
-    kept = reader.snapshot()
-    folded = kept[0] if kept is not None and kept[0] <= reader.last_n() else 0
+    return Held(Ledger(mesh_id), table, store, Clock(), reader, author)
+
+
+def _load(held: Held, kept: tuple[int, bytes] | None, *, wall_ms: int, rules: int) -> Held:
+    table, folded = held.table, kept[0] if kept is not None else 0
     tail = _load_ledger(held, after=folded)
     _load_proofs(held)
     _judge_all(held, wall_ms)
     basis = None
-    if folded and kept is not None:
+    if kept is not None:
         basis = snapshot.restore(held, kept[1], n=folded, rules=rules)
     for n in range(1, table.last + 1) if basis is None else tail:
         _fold_one(held, n)
@@ -75,7 +88,11 @@ def _load_ledger(held: Held, *, after: int) -> list[int]:
                 hint="the log is damaged; run `mesh doctor`",
             ) from error
         n = held.table.append(entry.id, entry.header)
-        assert n == stored.n, f"log number {stored.n} stands at place {n}"
+        if n != stored.n:
+            raise StorageError(
+                f"log number {stored.n} stands at place {n}",
+                hint="the log is damaged; run `mesh doctor`",
+            )
         if n > after:
             tail.append(n)
     return tail

@@ -25,6 +25,8 @@ from mesh.worknode.store import Birth, Store
 #: Raised when the meaning of a folded operation or of this layout changes.
 FOLD_VERSION: Final = 2
 _DEPTH_MAX: Final = 8
+#: What comes of bytes that are taken for rows and are none.
+_DISORDER: Final = (CodecError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
 #: Rows that are encoded and decoded together, so that neither needs a second copy of everything.
 _PAGE_ROWS: Final = 512
 
@@ -63,13 +65,20 @@ class Basis:
     parked: frozenset[int]
 
 
+class Unreadable(Exception):
+    """The bytes are in no order; what they were put into is good for nothing any more."""
+
+
 def restore(held: Held, data: bytes, *, n: int, rules: int) -> Basis | None:
     """
     Put a snapshot that covers the log up to *n* into an empty store.
 
     Returns:
         What it rests on, for `settle` once the tail is folded. None, with nothing changed, if it is
-        of another version or not readable; then everything is folded from the log.
+        of another version; then everything is folded from the log.
+
+    Raises:
+        Unreadable: It says that it is of this version, and is not.
     """
     try:
         # A checksum has told already that the bytes are this node's own.
@@ -77,13 +86,18 @@ def restore(held: Held, data: bytes, *, n: int, rules: int) -> Basis | None:
         version, labelled, verdicts, parked, births, worknodes, waiting = value
     except (CodecError, TypeError, ValueError):
         return None
-    if version != FOLD_VERSION or labelled != rules or len(verdicts) != n + 1:
+    if version != FOLD_VERSION or labelled != rules:
         return None
-    _restore_births(held.store, _rows(births))
-    _restore_worknodes(held, _rows(worknodes))
-    for node, ops in waiting:
-        held.fold.waiting[node] = dict.fromkeys(ops)
-    return Basis(bytes(verdicts), frozenset(parked))
+    try:
+        if len(verdicts) != n + 1:
+            return None
+        _restore_births(held.store, _rows(births))
+        _restore_worknodes(held, _rows(worknodes))
+        for node, ops in waiting:
+            held.fold.waiting[node] = dict.fromkeys(ops)
+        return Basis(bytes(verdicts), frozenset(parked))
+    except _DISORDER as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
 def _restore_births(store: Store, rows: Iterator[Any]) -> None:

@@ -99,7 +99,7 @@ def test_what_was_folded_is_parked_after_the_clock_stepped_back() -> None:
     assert stage.node.replica.state_hash() == after
 
 
-@pytest.mark.parametrize("damage", ["version", "rules", "bytes", "ahead"])
+@pytest.mark.parametrize("damage", ["version", "rules", "bytes", "ahead", "births", "worknodes"])
 def test_a_snapshot_that_does_not_fit_is_not_used(damage: str) -> None:
     stage = Stage()
     before = situation(stage.node)
@@ -116,6 +116,11 @@ def test_a_snapshot_that_does_not_fit_is_not_used(damage: str) -> None:
             data = encode((value[0], 99, *value[2:]), depth_max=32)
         case "bytes":
             data = data[:-1]
+        case "births":
+            data = encode((*value[:4], (encode(((b"n" * 16, b"p" * 16),)),), *value[5:]))
+        case "worknodes":
+            # The births are in the store by then.
+            data = encode((*value[:5], (encode(((1, 2, 3),)),), *value[6:]))
         case _:
             n += 1
     stage.node.store.commit([PutSnapshot(n, data)])
