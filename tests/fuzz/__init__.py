@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of every decoder that bytes from outside reach: `python -m tests.fuzz`."""
+"""Coverage-guided fuzzing of every decoder of bytes from outside: `python -m tests.fuzz`."""

@@ -132,7 +132,7 @@ def _identity_seeds() -> Iterator[bytes]:
 
 TARGETS: Final = (
     Target("channel", _channel, _channel_seeds, size_max=2 * KIB, is_packed=False),
-    # Every four bytes of an input are a frame of up to 64 KiB, several copies of which live at once.
+    # Four bytes of an input are a frame of up to 64 KiB, of which several copies live at once.
     Target(
         "frames", _frames, _frames_seeds, size_max=400, memory=(8 << 20, 4 << 16), is_packed=False
     ),
