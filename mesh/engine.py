@@ -18,7 +18,7 @@ from attrs import define, field
 from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry
 from capability.keys import Signer
 from crdt.codec import encode
-from mesh import greeting
+from mesh import acquaint, greeting
 from mesh.core.effects import Disconnect, Effect, Log, Persist, Reply, Send
 from mesh.core.errors import LocalError, ProtocolViolation
 from mesh.core.inputs import (
@@ -44,7 +44,7 @@ from mesh.core.records import PutMeta
 from mesh.gossip.broadcast import Broadcast
 from mesh.gossip.limits import HELLO_BYTES_MAX
 from mesh.gossip.membership import Membership
-from mesh.gossip.messages import Entries, Goodbye, GoodbyeCode, Hello, Message, Push, Rows
+from mesh.gossip.messages import Entries, Goodbye, GoodbyeCode, Hello, Message, Peers, Push, Rows
 from mesh.gossip.reconcile import ForkFound, Reconcile
 from mesh.greeting import EngineConfig, Refused
 from mesh.replica.admission import Outcome
@@ -296,13 +296,15 @@ class Engine:
         effects += self.membership.accepted(link, hello.addresses, hello.name, now)
         effects += self._mark_sent()
         self.broadcast.ready(link)
-        return effects + self.reconcile.link_ready(
-            link, state.peer, hello.auth_root, hello.data_root, now
-        )
+        effects += acquaint.introduce(link, self.links, encode_message)
+        roots = (hello.auth_root, hello.data_root)
+        return effects + self.reconcile.link_ready(link, state.peer, *roots, now)
 
     def _message(self, link: int, message: Message, now: Now) -> list[Effect]:
         if isinstance(message, Push):
             return self._entries(link, message, message.entries, now)
+        if isinstance(message, Peers):
+            return acquaint.hear(message, self.membership, self.replica, now)
         result = self.reconcile.handle(link, message, now)
         effects = result.effects
         if isinstance(message, Entries):
@@ -392,8 +394,7 @@ class Engine:
 
 
 def _parcel(entry: Entry) -> tuple[bytes, int, int, bytes]:
-    header = entry.header
-    return header.author, header.lane, header.seq, entry.encode()
+    return entry.header.author, entry.header.lane, entry.header.seq, entry.encode()
 
 
 __all__ = ["Engine", "EngineConfig", "LinkState"]

@@ -164,7 +164,7 @@ def check(hello: Hello, *, replica: Replica, caller: Caller, now: Now) -> tuple[
             f"this node speaks protocol {PROTO_MIN} to {PROTO_MAX}, "
             f"you speak {hello.proto_min} to {hello.proto_max}: upgrade the older one",
         )
-    if _is_member(replica, caller.key, now):
+    if is_member(replica, caller.key, now):
         return ()
     if hello.join is None or not hello.join.chain:
         raise Refused(GoodbyeCode.NOT_A_MEMBER, "you show no grant of this mesh")
@@ -178,7 +178,7 @@ def check(hello: Hello, *, replica: Replica, caller: Caller, now: Now) -> tuple[
     return tuple(entry.encode() for entry in evidence.entries if entry.header.kind == KIND_GRANT)
 
 
-def _is_member(replica: Replica, key: bytes, now: Now) -> bool:
+def is_member(replica: Replica, key: bytes, now: Now) -> bool:
     """
     Whether a grant that counts lets *key* replicate this mesh now.
 
@@ -210,7 +210,7 @@ def check_heads(hello: Hello, replica: Replica, key: bytes) -> None:
 
 def why_void(hello: Hello, replica: Replica, key: bytes, now: Now) -> str:
     """Why somebody who has been let in is no member any more; empty while it is one."""
-    if _is_member(replica, key, now):
+    if is_member(replica, key, now):
         return ""
     # The chain of somebody who was a member was not looked at: it may be another's, garbage, none.
     try:

@@ -39,11 +39,13 @@ from mesh.gossip.messages import (
     Join,
     Message,
     NeedFull,
+    Peers,
     Push,
     Range,
     Roots,
     RootsReply,
     Rows,
+    Told,
 )
 
 __all__ = ["RESERVED_TAGS", "TAGS", "Unknown", "decode_message", "encode_message"]
@@ -304,6 +306,21 @@ def _read_push(fields: Fields) -> Push:
     return Push(_entries(entries))
 
 
+def _write_peers(peers: Peers) -> Fields:
+    return (tuple((told.node, told.addresses) for told in peers.peers),)
+
+
+def _read_peers(fields: Fields) -> Peers:
+    (listed,) = record(fields, 1, "peers")
+    read = []
+    for item in array(listed, "peers", most=limits.PEERS_TOLD_MAX):
+        node, addresses = record(item, 2, "peer")
+        where = array(addresses, "addresses", most=ADDRESSES_MAX)
+        read.append(Told(fixed(node, PUBLIC_BYTES, "peer"), tuple(map(_address, where))))
+    ascending((told.node for told in read), "peers")
+    return Peers(tuple(read))
+
+
 def _plain(message: Message) -> Fields:
     # The fields of most messages are values of the format already, in the order of the class.
     return astuple(message, recurse=False)
@@ -326,6 +343,7 @@ _TABLE: Final[
     (11, Headers, _write_headers, _read_headers),
     (12, ForkProof, _write_fork_proof, _read_fork_proof),
     (13, Push, _plain, _read_push),
+    (15, Peers, _write_peers, _read_peers),
 )
 #: Tags that have a meaning to come, so that nobody takes them for another: 14 is the lazy push's
 #: announcement.

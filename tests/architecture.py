@@ -30,6 +30,7 @@ FLOORS = {
     "mesh.engine": 5,
     "mesh.wire": 5,
     "mesh.greeting": 5,
+    "mesh.acquaint": 5,
     "mesh.status": 5,
     "mesh.transport": 6,
     "mesh.storage": 6,
@@ -41,6 +42,9 @@ FLOORS = {
 SIDEWAYS = {
     ("mesh.engine", "mesh.wire"),
     ("mesh.engine", "mesh.greeting"),
+    ("mesh.engine", "mesh.acquaint"),
+    ("mesh.acquaint", "mesh.greeting"),
+    ("mesh.acquaint", "mesh.status"),
     ("mesh.engine", "mesh.status"),
 }
 FIRST_IMPURE_FLOOR = 6

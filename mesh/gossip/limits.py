@@ -52,6 +52,8 @@ IN_FLIGHT_MS_MAX: Final = 10_000
 SETTLE_MS: Final = 500
 #: Longest pause of repair with a peer that does not keep what its rows promise, in ms.
 REPAIR_BACKOFF_MS_MAX: Final = 60_000
+#: Nodes of which one message tells where they listen; `mesh.core.limits.LINKS_MAX` are linked.
+PEERS_TOLD_MAX: Final = 64
 #: Dials under way at once.
 DIALS_MAX: Final = 16
 #: A dial of which nothing was heard for this long counts as failed, in ms. A guess: the driver

@@ -192,6 +192,21 @@ class Push:
     entries: tuple[bytes, ...]
 
 
+@frozen
+class Told:
+    """Where a node has said that it listens."""
+
+    node: bytes
+    addresses: tuple[Address, ...]
+
+
+@frozen
+class Peers:
+    """Nodes that the speaker is linked with, ascending by key: hints, as all addresses are."""
+
+    peers: tuple[Told, ...]
+
+
 Message = (
     Hello
     | Goodbye
@@ -206,4 +221,5 @@ Message = (
     | Headers
     | ForkProof
     | Push
+    | Peers
 )

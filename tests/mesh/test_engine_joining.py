@@ -223,3 +223,21 @@ def test_whom_a_member_invites_may_invite(world: World) -> None:
     assert create(world.hosts["fay"])
     check.converges(world)
     check.nothing_lost(world)
+
+
+def test_two_who_joined_by_the_same_member_meet_while_it_is_away() -> None:
+    world = World()
+    for name in ("bob", "cec"):
+        world.join(name, by="ann")
+    check.converges(world)
+    for host in world.hosts.values():
+        host.is_open = True
+        host.die()
+        host.start()
+    world.run(10_000)
+    bob, cec = world.hosts["bob"], world.hosts["cec"]
+    assert is_linked(bob, cec)
+    world.hosts["ann"].die()
+    assert create(bob)
+    world.run(10_000)
+    assert check.situation(bob) == check.situation(cec)

@@ -136,6 +136,10 @@ CASES: dict[str, tuple[m.Message, list[object]]] = {
     "headers": (m.Headers(4, A, 1, (None, ONE)), [11, 4, A, 1, [None, pair(ONE)]]),
     "fork_proof": (m.ForkProof(ONE, TWO), [12, pair(ONE), pair(TWO)]),
     "push": (m.Push((b"entry",)), [13, [b"entry"]]),
+    "peers": (
+        m.Peers((m.Told(A, ()), m.Told(B, (("10.0.0.1", 7340),)))),
+        [15, [[A, []], [B, [["10.0.0.1", 7340]]]]],
+    ),
 }
 
 
@@ -160,11 +164,11 @@ def test_a_message_survives_its_bytes(name: str) -> None:
 
 def test_every_message_class_has_one_tag_and_one_case() -> None:
     assert {type(message) for message, _ in CASES.values()} == set(TAGS)
-    assert sorted(TAGS.values()) == list(range(1, 14))
+    assert sorted(TAGS.values()) == [*range(1, 14), 15]
     assert not set(RESERVED_TAGS) & set(TAGS.values())
 
 
-@pytest.mark.parametrize("tag", [0, 14, 15, 200, 2**40])
+@pytest.mark.parametrize("tag", [0, 14, 16, 200, 2**40])
 def test_unknown_tags_are_named_and_not_refused(tag: int) -> None:
     assert decode_message(encode((tag, "whatever", ())), size_max=SIZE_MAX) == Unknown(tag)
 

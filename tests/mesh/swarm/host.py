@@ -42,6 +42,8 @@ class Host:
     acknowledged: list[bytes] = field(factory=list)
     #: Die in the next batch, when this many of its effects are done.
     dies_after: int | None = None
+    #: Says where it listens, so that its peers tell others. Silent, a topology stays as it is laid.
+    is_open: bool = False
     failed_commits: int = 0
 
     @property
@@ -63,7 +65,7 @@ class Host:
             self.store,
             signer=self.signer,
             rng=self.random,
-            config=EngineConfig(self.name, listen=(self.address,)),
+            config=EngineConfig(self.name, listen=(self.address,) if self.is_open else ()),
             now=self.now,
         )
         self._finish(self.engine.start(self.now), ())

@@ -1,0 +1,55 @@
+"""
+Acquaintance: nodes tell one another where the others say that they may be dialled.
+
+Two nodes that joined by the same member would otherwise know nobody but that member, and could not
+meet while it is away. What is told is what each peer said of itself in its hello; who hears of a
+node believes it only of members, and dials it like any address: whoever answers must hold the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mesh.core.effects import Effect, Send
+from mesh.core.inputs import Now
+from mesh.gossip.limits import PEERS_TOLD_MAX
+from mesh.gossip.membership import Membership
+from mesh.gossip.messages import Message, Peers, Told
+from mesh.greeting import is_member
+from mesh.replica.replica import Replica
+from mesh.status import LinkState
+
+
+def introduce(
+    link: int, links: Mapping[int, LinkState], encode: Callable[[Message], bytes]
+) -> list[Effect]:
+    """Tell the peer of *link*, whose hello was just accepted, of the others, and these of it."""
+    new = links[link]
+    assert new.hello is not None, "a peer is introduced after its hello"
+    others = {
+        other: state
+        for other, state in sorted(links.items())
+        if other != link and state.hello is not None and state.peer != new.peer
+    }
+    effects: list[Effect] = []
+    told = {
+        state.peer: state.hello.addresses
+        for state in others.values()
+        if state.hello is not None and state.hello.addresses
+    }
+    if told:
+        listed = tuple(Told(peer, told[peer]) for peer in sorted(told)[:PEERS_TOLD_MAX])
+        effects.append(Send(link, encode(Peers(listed))))
+    if new.hello.addresses:
+        news = encode(Peers((Told(new.peer, new.hello.addresses),)))
+        effects += [Send(other, news) for other in others]
+    return effects
+
+
+def hear(message: Peers, membership: Membership, replica: Replica, now: Now) -> list[Effect]:
+    """A peer names others: those that are members may be dialled."""
+    effects: list[Effect] = []
+    for told in message.peers:
+        if told.node != replica.author and is_member(replica, told.node, now):
+            effects += membership.learned(told.node, told.addresses, now)
+    return effects
