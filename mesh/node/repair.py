@@ -15,12 +15,14 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
 from attrs import define, field, frozen
 
 from capability.entry import Entry
+from capability.errors import CapabilityError
 from capability.keys import SeedSigner
 from capability.lane import Place
 from capability.ledger import Ledger
@@ -37,6 +39,7 @@ from mesh.replica.recovery import (
     META_RECOVER,
     WAIT_FOR_ALL,
     WAIT_FOR_ONE,
+    decode_kept,
     encode_kept,
 )
 from mesh.storage import Home, SqliteStore
@@ -120,11 +123,13 @@ def _repair(home: Home, *, accept_absent: bool) -> Repaired:
     if not is_damaged:
         with SqliteStore(path) as store:
             reason = (store.meta(META_BLOCKED) or b"").decode()
-            if not reason and store.meta(META_RECOVER) is None:
+            if store.meta(META_RECOVER) is not None:
+                # Done already; what was set aside is not to be thrown away by doing it again.
+                if accept_absent:
+                    store.commit([PutMeta(META_RECOVER, WAIT_FOR_ONE)])
+                return Repaired(reason or "it was repaired, and waits for its peers", waits=True)
+            if not reason:
                 return Repaired()
-            if store.meta(META_RECOVER) is not None and accept_absent:
-                store.commit([PutMeta(META_RECOVER, WAIT_FOR_ONE)])
-                return Repaired(reason or "waits for members", waits=True)
     mode = WAIT_FOR_ONE if accept_absent else WAIT_FOR_ALL
     source = path.with_name(mark.read_text()) if mark.exists() else path
     new = path.with_name(path.name + ".new")
@@ -206,6 +211,7 @@ def _build(
     aside = {entry.id for entry in unsent}
     log.take(entry for entry in entries if entry.id not in aside)
     unsent += [entry for entry in log.left if entry.header.author == author]
+    unsent += _kept_before(found, mesh_id, {entry.id for entry in (*log.placed, *unsent)})
     kept = encode_kept(unsent)
     if len(kept) > KEPT_BYTES_MAX:
         raise StorageError(
@@ -235,6 +241,16 @@ def _build(
     return len(log.placed), len(unsent), found.unreadable, waits
 
 
+def _kept_before(found: Salvage, mesh_id: bytes, held: set[bytes]) -> list[Entry]:
+    """What an earlier repair had set aside, if the home was damaged before that was over."""
+    try:
+        entries = decode_kept(found.meta.get(META_KEPT, encode_kept(())))
+    except (CapabilityError, CodecError):
+        found.unreadable += 1
+        return []
+    return [e for e in entries if e.id not in held and Salvage.is_signed(e, mesh_id)]
+
+
 def _sent(found: Salvage) -> tuple[int, int] | None:
     """How far the own lanes may have left this home, None if it has never met anybody."""
     data = found.meta.get("sent")
@@ -258,7 +274,10 @@ def _left(entry: Entry, sent: Sequence[int] | None) -> bool:
 def _keep_aside(path: Path, mark: Path) -> Path:
     """Copy the old files, durably, before anything happens to them; then leave the mark."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    names = (
+        f"{path.name}.damaged-{stamp}{end}" for end in chain([""], map("-{}".format, count(2)))
+    )
+    aside = next(place for name in names if not (place := path.with_name(name)).exists())
     for old, copy in ((path, aside), (wal_of(path), wal_of(aside))):
         if old.exists():
             _copy(old, copy)

@@ -67,9 +67,7 @@ class Recovery:
         kept: tuple[Entry, ...] = ()
         data = reader.meta(META_KEPT)
         if data is not None:
-            listed = decode(data, size_max=len(data))
-            assert isinstance(listed, tuple)
-            kept = tuple(decode_entry(item) for item in listed if isinstance(item, bytes))
+            kept = decode_kept(data)
         return cls(held, author, reader.meta(META_RECOVER) or b"", kept)
 
     @property
@@ -208,3 +206,10 @@ class _Pen:
 def encode_kept(entries: Sequence[Entry]) -> bytes:
     """The value of `META_KEPT`."""
     return encode(tuple(entry.encode() for entry in entries))
+
+
+def decode_kept(data: bytes) -> tuple[Entry, ...]:
+    """Read it again. Raises CodecError or CapabilityError if it is damaged."""
+    listed = decode(data, size_max=len(data))
+    items = listed if isinstance(listed, tuple) else ()
+    return tuple(decode_entry(item) for item in items if isinstance(item, bytes))

@@ -71,6 +71,8 @@ async def test_what_was_written_off_line_since_is_signed_anew(tmp_path: Path) ->
         assert "restored" in await blocked(b, alpha)
         done = repair_home(Home(b))
         assert done.kept >= 12 and done.aside is not None and done.aside.exists()
+        again = repair_home(Home(b))
+        assert again.waits and again.aside is None, "what was set aside stays"
         async with up(b, alpha) as beta:
             await until(lambda: not beta.replica.writer.blocked, "it may write again")
             await agree(alpha, beta)
