@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -174,7 +175,9 @@ async def test_slow_fsync_does_not_stall_heart_beats(
             nursery.cancel_scope.cancel()
         assert worst_s < SLOW_S, "a commit held up the event loop"
         assert (set(alpha._parts.links.open), set(beta._parts.links.open)) == links
-        rows = [row for node in (alpha, beta) for row in node.status()["peers"]]  # type: ignore[attr-defined]
+        rows: list[dict[str, Any]] = []
+        for node in (alpha, beta):
+            rows += node.status()["peers"]  # type: ignore[arg-type]
         assert all(row["state"] == "connected" and row["rtt_ms"] < 1_000 for row in rows)
         monkeypatch.undo()
         await agree(alpha, beta)
