@@ -15,7 +15,7 @@ from attrs import frozen
 
 from capability.verdict import Verdict
 from crdt.codec import Value, encode, unpack
-from crdt.errors import CodecError
+from crdt.errors import CodecError, CrdtError
 from crdt.tree import Move
 from mesh.replica.fold import data_of, touched_by
 from mesh.replica.held import Held
@@ -26,7 +26,7 @@ from mesh.worknode.store import Birth, Store
 FOLD_VERSION: Final = 2
 _DEPTH_MAX: Final = 8
 #: What comes of bytes that are taken for rows and are none.
-_DISORDER: Final = (CodecError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
+_DISORDER: Final = (CrdtError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
 #: Rows that are encoded and decoded together, so that neither needs a second copy of everything.
 _PAGE_ROWS: Final = 512
 

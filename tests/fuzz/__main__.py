@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.fuzz.campaign import Tally, campaign, plant
+from tests.fuzz.campaign import Tally, campaign, keep, plant
 from tests.fuzz.target import CORPUS, MODULES, find
 
 
@@ -22,10 +22,14 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, help="where inputs are found and kept")
     parser.add_argument("--seed", type=int, default=0, help="0: another one on every run")
     parser.add_argument("--plant", action="store_true", help="only write the first inputs")
+    parser.add_argument("--keep", type=Path, help="take up what is new in this folder, and end")
     said = parser.parse_args()
     corpus = said.corpus or CORPUS / said.target
     if said.plant:
         plant(find(said.target), corpus)
+        return 0
+    if said.keep:
+        print(f"{said.target}: {keep(said.target, said.keep)} inputs kept")
         return 0
     tally: Tally = campaign(said.target, corpus, seconds=said.seconds, seed=said.seed)
     print(tally.line())

@@ -5,18 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 import resource
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from attrs import frozen
 
-from tests.fuzz.target import CORPUS, CRASHERS, INPUT_S_MAX, ROOT, Target
+from tests.fuzz.target import CORPUS, CRASHERS, INPUT_S_MAX, ROOT, Target, find, kept
+
+Line = tuple[str, int, int]
 
 #: Of the whole process, in MiB: the interpreter, the corpus, and what inputs leave behind.
 RSS_MIB_MAX: Final = 768
+#: What one `keep` may add to a corpus.
+KEPT_BYTES_MAX: Final = 12_000
+_UNDER_TEST: Final = tuple(f"{ROOT}/{name}/" for name in ("crdt", "capability", "mesh"))
 _WORDS_KEPT: Final = 6_000
 _EXECUTED: Final = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _SEEN: Final = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
@@ -82,6 +89,44 @@ def campaign(name: str, corpus: Path, *, seconds: int, seed: int = 0) -> Tally:
         finding=written[1] if written else "",
         words=_told(said) if written else "",
     )
+
+
+def keep(name: str, found: Path) -> int:
+    """Of *found*, keep what runs lines that the corpus does not, small ones first; how many."""
+    target, seen, room, taken = find(name), set[Line](), KEPT_BYTES_MAX, 0
+    for path in kept(name):
+        seen |= _lines(target, path.read_bytes())
+    for path in sorted(found.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
+        data = path.read_bytes()
+        fresh = _lines(target, data) - seen
+        if fresh and len(data) <= room:
+            seen |= fresh
+            room -= len(data)
+            taken += 1
+            shutil.copyfile(path, CORPUS / name / path.name)
+    return taken
+
+
+def _lines(target: Target, data: bytes) -> set[Line]:
+    """The pairs of lines of the project that follow each other when *data* is run."""
+    seen: set[Line] = set()
+    last: list[int] = [0]
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Callable[..., object] | None:
+        code = frame.f_code.co_filename
+        if not code.startswith(_UNDER_TEST):
+            return None
+        if event == "line":
+            seen.add((code, last[0], frame.f_lineno))
+            last[0] = frame.f_lineno
+        return trace
+
+    sys.settrace(trace)
+    try:
+        target.run(data)
+    finally:
+        sys.settrace(None)
+    return seen
 
 
 def _told(said: str) -> str:
