@@ -76,6 +76,11 @@ def _codec(data: bytes) -> None:
 def _codec_seeds() -> Iterator[bytes]:
     yield from (_hex(vector, "body") for vector in _vectors())
     yield codec.encode((None, True, False, 0, -1, 2**40, -(2**40), "ä", b"\0", (), ((),) * 20))
+    # What looks like headers of long arrays: in a binary, and in earnest.
+    yield codec.encode((b"\xdd\0\0\1\0" * 80, (b"\xdc\1\0" * 90,)))
+    yield b"\xdd\0\0\1\0" * 80
+    yield b"\xdc\1\0" * 100
+    yield codec.encode(((1,) * 20,) * 40)
     yield codec.encode(("x" * 300, b"y" * 300, (1,) * 300, 2**63 - 1, -(2**63) + 1))
 
 

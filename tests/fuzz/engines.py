@@ -142,7 +142,9 @@ def _say(stage: Stage, mender: Mender, link: int, message: Any, *, answers: bool
     """A message of a peer; as an answer it bears the number of what it was asked last."""
     if not isinstance(message, list):
         return
-    if answers and len(message) > 1 and link in stage.asked:
+    if answers and message[:1] == [4] and len(message) == 5:
+        message = [*message[:3], stage.nonces.get(link, 0), message[4]]
+    elif answers and len(message) > 1 and link in stage.asked:
         message = [message[0], stage.asked[link], *message[2:]]
     try:
         data = mender.message(message)
@@ -229,6 +231,11 @@ def _engine_seeds() -> Iterator[bytes]:
                 yield _script([1, link, message], wait, [2, link, message], keys=keys)
         yield _script(*([1, LEAD, message] for message in said[:6]), wait, wait, keys=keys)
         yield _script(*([1 + n % 2, MAD, m] for n, m in enumerate(said)), wait, keys=keys)
+    roots, reply, rows = said[6:9]
+    for link in (MAD, LEAD):
+        asked = [[2, link, message] for message in (rows, *said[11:13], *said[15:17])]
+        yield _script([1, link, roots], *asked, wait, *asked, wait)
+        yield _script(wait, [2, link, reply], *asked, wait, [2, link, reply], *asked[::-1])
     here = scene()
     hello = Stage().hello(Join(here.chain, proof_of(here.join_key, KEYS[NEW].public)))
     yield _script([1, NEW, _said(hello)], [1, NEW, said[0]], wait, keys=1)

@@ -22,7 +22,7 @@ from mesh.core.effects import Effect, Send
 from mesh.core.inputs import Input, IssueGrant, LinkOpened, Now, Received
 from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.core.writes import Create, Increment, SetRegister
-from mesh.gossip.messages import Hello, Join
+from mesh.gossip.messages import Hello, Join, Roots
 from mesh.storage.memory import MemoryStore
 from mesh.wire import Unknown, decode_message, encode_message
 from tests.fuzz.target import Broken
@@ -154,6 +154,8 @@ class Stage:
     host: Host = field(init=False)
     #: The last number by which Ann asked something, by link.
     asked: dict[int, int] = field(factory=dict)
+    #: The last nonce with which she compared roots, by link.
+    nonces: dict[int, int] = field(factory=dict)
     sent_bytes: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -175,6 +177,8 @@ class Stage:
         number = getattr(message, "request", getattr(message, "exchange", None))
         if number is not None:
             self.asked[effect.link] = number
+        if isinstance(message, Roots):
+            self.nonces[effect.link] = message.nonce
 
     def batch(self, *inputs: Input) -> None:
         failed = self.host.failed_commits
