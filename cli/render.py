@@ -48,7 +48,7 @@ def status(data: dict[str, Any]) -> str:
     running = f"up at {', '.join(data['listen'] or [])}" if data["running"] else "not running"
     lines = [
         f"node   {known(data['name'])} ({data['node_id'][:8]})  {running}",
-        f"mesh   {data['mesh_id'][:8]}",
+        f"mesh   {known(data['mesh_name'])} ({data['mesh_id'][:8]})",
         f"holds  {data['worknodes']} Worknodes in {data['entries']} entries",
         f"state  {data['state_hash'][:32]}",
         f"front  {data['frontier_hash']}",
@@ -69,6 +69,13 @@ def status(data: dict[str, Any]) -> str:
         lines.append(f"clock  {skew:+d} ms against its peers{_of_clock(skew)}")
     if data.get("blocked"):
         lines.append(f"BLOCKED  {data['blocked']}  (mesh doctor)")
+    if data.get("forked"):
+        lines.append(
+            f"FORKED  {len(data['forked'])} logs have two branches; what follows the fork does not "
+            "count  (mesh doctor)"
+        )
+    if data.get("writing") not in {None, "ok"}:
+        lines.append(f"DISK  nothing can be written: {data['writing']}  (mesh doctor)")
     if data["running"]:
         lines += ["", peers(data["peers"])]
         # Nobody has been met there yet, so there is no peer whose row this could be.

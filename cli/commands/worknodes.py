@@ -73,7 +73,7 @@ def create(
         "key": key,
     }
     data = app.call("create", arguments, is_write=True)
-    app.done(data, render.done("created", data))
+    app.done(data, render.done("exists already:" if data["existed"] else "created", data))
 
 
 @command("show")

@@ -70,9 +70,10 @@ async def _create(context: Context, given: dict[str, Any]) -> Any:
         after=[resolve(replica, other) for other in given["after"]],
     )
     # The same parent and key name the same Worknode: it is found, and left as it is.
-    if not replica.store.exists(composed.node):
+    existed = replica.store.exists(composed.node)
+    if not existed:
         await _submit(context, given, composed.writes)
-    return _view(context, composed.node)
+    return {**_view(context, composed.node), "existed": existed}
 
 
 async def _show(context: Context, given: dict[str, Any]) -> Any:

@@ -179,6 +179,7 @@ def test_lists_are_filtered_and_bounded(shared: Machine) -> None:
     assert LIST_MAX == WORKNODES_MAX
     place = shared.ok("create", "A place", "--kind", "folder")["id"]
     inside = shared.ok("create", "Inside", "--under", place, "--set", "description=Hidden WORD")
+    inside.pop("existed")
     assert shared.ok("list", "--kind", "folder")[0]["id"] == place
     assert shared.ok("list", "--under", place) == [inside] == shared.ok("search", "hidden word")
     assert shared.ok("list", "--under", place, "--status", "completed") == []
@@ -192,6 +193,7 @@ def test_lists_are_filtered_and_bounded(shared: Machine) -> None:
 def test_a_key_names_the_same_worknode_again(shared: Machine) -> None:
     first = shared.ok("create", "Once", "--key", "k")
     again = shared.ok("create", "Another title", "--key", "k")
+    assert (first.pop("existed"), again.pop("existed")) == (False, True)
     assert again == first
 
 

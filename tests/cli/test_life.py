@@ -38,6 +38,7 @@ def test_init_up_create_show_down(machine: Callable[[str], Machine]) -> None:
     assert (task["title"], task["kind"], task["priority"]) == ("First task", "task", 1)
     assert task["path"] == "/acme/First task"
 
+    assert task.pop("existed") is False
     assert one.ok("show", task["id"][:8]) == one.ok("show", "/acme/First task") == task
     assert one.ok("list") == [task]
 
@@ -102,7 +103,7 @@ def test_a_killed_node_is_started_again_over_its_dead_socket(running: Machine) -
     task = running.ok("create", "Kept")
     assert running.pid is not None
     os.kill(running.pid, signal.SIGKILL)
-    assert running.ok("show", task["id"]) == task
+    assert running.ok("show", task["id"]) == {k: v for k, v in task.items() if k != "existed"}
     running.ok("up", *APART)
     assert running.ok("status")["running"] is True
 

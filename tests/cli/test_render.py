@@ -10,6 +10,7 @@ STATUS: dict[str, Any] = {
     "name": "one",
     "node_id": "ab" * 32,
     "mesh_id": "cd" * 32,
+    "mesh_name": "acme",
     "running": True,
     "listen": ["127.0.0.1:7340"],
     "worknodes": 1,
@@ -41,3 +42,10 @@ def test_status_says_who_is_not_a_whole_member_yet() -> None:
 
 def test_nobody_known_is_said() -> None:
     assert render.peers([]) == "no peers known"
+
+
+def test_status_says_what_is_wrong() -> None:
+    wrong = {**STATUS, "forked": [["ab" * 32, 1]], "writing": "the disk is full"}
+    text = render.status(wrong)
+    assert "FORKED  1 logs have two branches" in text
+    assert "DISK  nothing can be written: the disk is full" in text
