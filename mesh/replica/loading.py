@@ -67,12 +67,25 @@ def _load(held: Held, kept: tuple[int, bytes] | None, *, wall_ms: int, rules: in
     basis = None
     if kept is not None:
         basis = snapshot.restore(held, kept[1], n=folded, rules=rules)
-    for n in range(1, table.last + 1) if basis is None else tail:
-        _fold_one(held, n)
-    if basis is not None:
-        snapshot.settle(held, basis)
+    if basis is None:
+        for n in range(1, table.last + 1):
+            _fold_one(held, n)
+    else:
+        _fold_tail(held, basis, tail)
     held.fold.drafts.clear()
     return held
+
+
+def _fold_tail(held: Held, basis: snapshot.Basis, tail: list[int]) -> None:
+    """What came after the snapshot, and what rested on verdicts that are different now."""
+    try:
+        for n in tail:
+            _fold_one(held, n)
+        snapshot.settle(held, basis)
+    except snapshot.DISORDER as error:
+        # A record of the snapshot is unpacked only when something is folded into it. A mistake of
+        # the fold itself shows again when everything is folded from the log.
+        raise snapshot.Unreadable(f"{type(error).__name__}: {error}") from error
 
 
 def _load_ledger(held: Held, *, after: int) -> list[int]:

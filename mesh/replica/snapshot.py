@@ -26,7 +26,7 @@ from mesh.worknode.store import Birth, Store
 FOLD_VERSION: Final = 2
 _DEPTH_MAX: Final = 8
 #: What comes of bytes that are taken for rows and are none.
-_DISORDER: Final = (CrdtError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
+DISORDER: Final = (CrdtError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
 #: Rows that are encoded and decoded together, so that neither needs a second copy of everything.
 _PAGE_ROWS: Final = 512
 
@@ -96,7 +96,7 @@ def restore(held: Held, data: bytes, *, n: int, rules: int) -> Basis | None:
         for node, ops in waiting:
             held.fold.waiting[node] = dict.fromkeys(ops)
         return Basis(bytes(verdicts), frozenset(parked))
-    except _DISORDER as error:
+    except DISORDER as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
