@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from mesh.core.effects import Effect, Send
 from mesh.core.inputs import Now
-from mesh.gossip.limits import PEERS_TOLD_MAX
+from mesh.gossip.limits import PEERS_TOLD_MAX, TOLD_INTERVAL_MS
 from mesh.gossip.membership import Membership
 from mesh.gossip.messages import Message, Peers, Told
 from mesh.greeting import is_member
@@ -46,10 +46,16 @@ def introduce(
     return effects
 
 
-def hear(message: Peers, membership: Membership, replica: Replica, now: Now) -> list[Effect]:
-    """A peer names others: those that are members may be dialled."""
+def hear(
+    message: Peers, state: LinkState, membership: Membership, replica: Replica, now: Now
+) -> list[Effect]:
+    """A peer names others: those that are members may be dialled, so many in a while."""
+    if now.mono_ms >= state.told_ms + TOLD_INTERVAL_MS:
+        state.told, state.told_ms = 0, now.mono_ms
+    heard = message.peers[: max(PEERS_TOLD_MAX - state.told, 0)]
+    state.told += len(heard)
     effects: list[Effect] = []
-    for told in message.peers:
+    for told in heard:
         if told.node != replica.author and is_member(replica, told.node, now):
             effects += membership.learned(told.node, told.addresses, now)
     return effects

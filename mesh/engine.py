@@ -304,7 +304,7 @@ class Engine:
         if isinstance(message, Push):
             return self._entries(link, message, message.entries, now)
         if isinstance(message, Peers):
-            return acquaint.hear(message, self.membership, self.replica, now)
+            return acquaint.hear(message, self.links[link], self.membership, self.replica, now)
         result = self.reconcile.handle(link, message, now)
         effects = result.effects
         if isinstance(message, Entries):

@@ -31,6 +31,9 @@ class LinkState:
     skew_ms: int = 0
     rtt_ms: float | None = None
     heard_ms: int = 0
+    #: Nodes that the peer has told of since `told_ms`; see `mesh.acquaint`.
+    told: int = 0
+    told_ms: int = 0
 
 
 def status_of(

@@ -54,6 +54,9 @@ SETTLE_MS: Final = 500
 REPAIR_BACKOFF_MS_MAX: Final = 60_000
 #: Nodes of which one message tells where they listen; `mesh.core.limits.LINKS_MAX` are linked.
 PEERS_TOLD_MAX: Final = 64
+#: One link's telling is heard up to PEERS_TOLD_MAX nodes in this time, in ms: each may be dialled,
+#: so that a member could otherwise aim this node's dials wherever and as often as it likes.
+TOLD_INTERVAL_MS: Final = 60_000
 #: Dials under way at once.
 DIALS_MAX: Final = 16
 #: A dial of which nothing was heard for this long counts as failed, in ms. A guess: the driver

@@ -1,0 +1,43 @@
+"""A member that tells of others over and over does not aim this node's dials."""
+
+from __future__ import annotations
+
+from random import Random
+
+from capability.keys import SeedSigner
+from mesh import acquaint
+from mesh.core.inputs import Now
+from mesh.gossip.limits import PEERS_TOLD_MAX, TOLD_INTERVAL_MS
+from mesh.gossip.membership import Membership
+from mesh.gossip.messages import Peers, Told
+from mesh.status import LinkState
+from tests.mesh.replica.world import TODAY_MS, admit, new_mesh, node_of, seed
+
+
+def test_what_one_link_tells_in_a_while_is_bounded() -> None:
+    mesh = new_mesh()
+    me, other = SeedSigner(seed("me")), SeedSigner(seed("other"))
+    node = node_of(mesh, me, [admit(mesh, me.public), admit(mesh, other.public)])
+    membership = Membership(me.public, (), Random(1))
+    state = LinkState(mesh.root.public, outbound=True, address=None, handshake_hash=bytes(32))
+    dialled = set()
+    for port in range(1, 4 * PEERS_TOLD_MAX):
+        told = Peers((Told(other.public, (("192.0.2.1", port),)),))
+        effects = acquaint.hear(told, state, membership, node.replica, Now(port, TODAY_MS))
+        dialled.update(effect.address for effect in effects)
+    assert 0 < len(dialled) <= PEERS_TOLD_MAX
+    assert state.told == PEERS_TOLD_MAX
+    later = Now(TOLD_INTERVAL_MS + 1, TODAY_MS)
+    acquaint.hear(told, state, membership, node.replica, later)
+    assert state.told == 1, "after the while it is heard again"
+
+
+def test_a_stranger_that_is_told_of_is_not_dialled() -> None:
+    mesh = new_mesh()
+    me, stranger = SeedSigner(seed("me")), SeedSigner(seed("stranger"))
+    node = node_of(mesh, me, [admit(mesh, me.public)])
+    membership = Membership(me.public, (), Random(1))
+    state = LinkState(mesh.root.public, outbound=True, address=None, handshake_hash=bytes(32))
+    told = Peers((Told(stranger.public, (("192.0.2.1", 1),)),))
+    assert acquaint.hear(told, state, membership, node.replica, Now(1, TODAY_MS)) == []
+    assert membership.peers_view() == ()
