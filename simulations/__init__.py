@@ -1,1 +1,1 @@
-"""The engine in virtual time: networks, disks and clocks that fail on purpose, from a seed."""
+"""The place of the simulator, which will host `mesh.engine` in virtual time. Nothing yet."""

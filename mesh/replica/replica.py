@@ -282,10 +282,6 @@ class Replica:
         wake = self.held.next_wake_ms()
         return None if wake is None else wake - self.wall_less_mono_ms
 
-    def chain_entries(self, grant_id: bytes) -> tuple[bytes, ...]:
-        """Encoded entries from the genesis through every link to a grant: what a ticket carries."""
-        return self.port.chain_of(grant_id)
-
     def own_chain(self) -> tuple[bytes, ...]:
         """
         The chain by which this node is a member, and the pin of its join if one is held.

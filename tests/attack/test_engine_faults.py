@@ -31,7 +31,7 @@ def test_a_member_that_shows_no_chain_loses_its_membership(shown: str) -> None:
     hand = Hand(lead, world.mesh, leaf)
     twin = hand.twin()
     grant, other = hand.grant(mal.public), twin.grant(SeedSigner(seed("other")).public)
-    chain = (*ann.engine.replica.chain_entries(leaf), grant.encode())
+    chain = (*ann.engine.replica.port.chain_of(leaf), grant.encode())
     first = Caller(ann, mal)
     first.tell(first.hello(Join(chain, b"")))
     first.close()

@@ -45,5 +45,5 @@ async def ticket_of(node: Node) -> Ticket:
         exp_ms=expires,
         addresses=node.listen_addresses,
         name=node.name,
-        chain=node.replica.chain_entries(grant),
+        chain=node.replica.port.chain_of(grant),
     )

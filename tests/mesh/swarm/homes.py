@@ -53,7 +53,7 @@ def invite(
     )
     grant = host.ask(request).value
     assert isinstance(grant, bytes)
-    chain = host.engine.replica.chain_entries(grant)
+    chain = host.engine.replica.port.chain_of(grant)
     return Ticket(
         replica.mesh_id, replica.author, grant, seed(f"{host.name} {word}"), until_ms, (), "", chain
     )
