@@ -31,10 +31,10 @@ from mesh.node.link import ChannelKeys
 from mesh.node.links import Links
 from mesh.node.recorder import Recorder
 from mesh.node.replay import ReplayResult, replay_with
-from mesh.node.setup import META_MESH, META_NAME
 from mesh.node.subscriptions import Subscriptions
 from mesh.observe import LogLimiter
 from mesh.observe.logs import NodeLog
+from mesh.replica.founding import META_MESH, META_NAME
 from mesh.storage import Home, SqliteStore
 from mesh.transport.discovery import Announcement, Discovery
 from mesh.transport.interfaces import own_addresses, reachable_at

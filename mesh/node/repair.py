@@ -30,8 +30,8 @@ from crdt.codec import decode
 from crdt.errors import CodecError
 from mesh.core.errors import MeshError, Precondition, StorageError
 from mesh.core.records import PutEntry, PutMeta, PutPeer, PutPending, PutProof, Record
-from mesh.node.setup import META_MESH
 from mesh.replica.fold import data_of, touched_by
+from mesh.replica.founding import META_MESH
 from mesh.replica.recovery import (
     KEPT_BYTES_MAX,
     META_BLOCKED,

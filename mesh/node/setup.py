@@ -14,48 +14,28 @@ from typing import Final
 
 from attrs import frozen
 
-from capability.authority import Authority, derive, root_authority
-from capability.bodies import (
-    CAVEAT_CHILD_PERMS,
-    LIMIT_AUTHORITY_SEQ,
-    LIMIT_CHAIN_DEPTH,
-    LIMIT_VOID_SUFFIX,
-    MEMBER,
-    Genesis,
-    Grant,
-    Scope,
-    decode_grant,
-)
-from capability.entry import KIND_GENESIS, KIND_GRANT, LANE_AUTHORITY, Entry, make_entry
 from capability.errors import CapabilityError
-from capability.ids import NONCE_BYTES, ZERO_ID
-from capability.keys import SeedSigner, Signer
-from capability.limits import (
-    AUTHORITY_SEQ_MAX,
-    CHAIN_DEPTH_MAX,
-    ENTRY_BYTES_MAX,
-    LABEL_BYTES_MAX,
-    TICKET_BYTES_MAX,
-    VOID_SUFFIX_MAX,
-)
-from capability.ticket import Ticket, TicketFacts, decode_ticket, verify_ticket
+from capability.ids import NONCE_BYTES
+from capability.keys import SeedSigner
+from capability.limits import ENTRY_BYTES_MAX, LABEL_BYTES_MAX, TICKET_BYTES_MAX
+from capability.ticket import TicketFacts, decode_ticket, verify_ticket
 from crdt.codec import decode, encode
-from crdt.hlc import pack
-from mesh.core.errors import Conflict, Denied, Precondition, UsageError
+from mesh.core.errors import Conflict, Precondition, UsageError
 from mesh.core.inputs import Address
-from mesh.core.records import PutEntry, PutMeta, Record
+from mesh.core.records import PutMeta, Record
+from mesh.replica.founding import (
+    META_JOIN_SEED,
+    META_MESH,
+    META_NAME,
+    founding,
+    genesis_entry,
+    member_grant,
+    membership,
+)
 from mesh.storage import Home, SqliteStore
 
-META_MESH: Final = "mesh_id"
-META_NAME: Final = "name"
-META_MESH_NAME: Final = "mesh_name"
-#: The ticket's secret; it signs the join proof of each link until this node is admitted.
-META_JOIN_SEED: Final = "join_seed"
-#: The ticket's chain and the member grant made from it, encoded: what the hello shows.
-META_JOIN_CHAIN: Final = "join_chain"
 #: Where the ticket says that members listen: [[host, port]…].
 META_TICKET_PEERS: Final = "tickets_peers"
-RULES_VERSION: Final = 1
 _ADDRESSES_BYTES_MAX: Final = 16 * 1024
 
 
@@ -96,45 +76,11 @@ def init_mesh(home_path: Path, name: str, wall_ms: int, *, node_name: str = "") 
             )
         _refuse_lost(home)
         signer = SeedSigner(home.seed())
-        genesis = _genesis(signer, name, wall_ms)
-        records: list[Record] = [
-            PutEntry(store.last_n() + 1, genesis, (), own=True),
-            PutMeta(META_MESH, genesis.id),
-            PutMeta(META_MESH_NAME, name.encode()),
-            PutMeta(META_NAME, (node_name or name).encode()),
-        ]
-        store.commit(records)
+        nonce = os.urandom(NONCE_BYTES)
+        genesis = genesis_entry(signer, name, nonce=nonce, wall_ms=wall_ms)
+        n = store.last_n() + 1
+        store.commit(founding(genesis, n, mesh_name=name, name=node_name or name))
     return Made(home.path, genesis.id, signer.public, node_name or name)
-
-
-def _genesis(signer: Signer, name: str, wall_ms: int) -> Entry:
-    body = Genesis(
-        name=name,
-        nonce=os.urandom(NONCE_BYTES),
-        roots=(signer.public,),
-        m=1,
-        next_roots=ZERO_ID,
-        recovery=ZERO_ID,
-        rules=RULES_VERSION,
-        features=0,
-        # Written out, although they are the defaults: a verdict may depend on nothing else.
-        limits=(
-            (LIMIT_AUTHORITY_SEQ, AUTHORITY_SEQ_MAX),
-            (LIMIT_VOID_SUFFIX, VOID_SUFFIX_MAX),
-            (LIMIT_CHAIN_DEPTH, CHAIN_DEPTH_MAX),
-        ),
-    ).encode()
-    return make_entry(
-        signer,
-        mesh_id=ZERO_ID,
-        lane=LANE_AUTHORITY,
-        seq=1,
-        prev=ZERO_ID,
-        hlc=pack(wall_ms, 0),
-        kind=KIND_GENESIS,
-        leaf=b"",
-        body=body,
-    )
 
 
 def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> Made:
@@ -172,8 +118,8 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
         if held is None:
             _refuse_lost(home)
             _refuse_expired(facts, wall_ms)
-            grant = _member_grant(ticket, facts, signer.public, name, wall_ms)
-            records += _membership(store, ticket, facts, grant, name)
+            grant = member_grant(ticket, facts, signer.public, name, wall_ms)
+            records += membership(ticket, facts, grant, store.last_n() + 1, name=name)
         elif store.meta(META_JOIN_SEED) not in (None, ticket.seed):
             raise Conflict(
                 f"{home.path} has begun to join this mesh with another ticket",
@@ -182,74 +128,6 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
         store.commit(records)
         named = store.meta(META_NAME) or b""
     return Made(home.path, ticket.mesh, signer.public, named.decode())
-
-
-def _membership(
-    store: SqliteStore,
-    ticket: Ticket,
-    facts: TicketFacts,
-    grant: Entry,
-    name: str,
-) -> list[Record]:
-    # Only the genesis has its place yet: the links stand in logs whose earlier entries are not
-    # here, so the chain is kept beside the log and taken in when repair has filled the gap.
-    chain = tuple(entry.encode() for entry in (*facts.entries, grant))
-    return [
-        PutEntry(store.last_n() + 1, facts.entries[0], (), own=False),
-        PutMeta(META_JOIN_CHAIN, encode(chain)),
-        PutMeta(META_MESH, ticket.mesh),
-        PutMeta(META_MESH_NAME, facts.genesis.name.encode()),
-        PutMeta(META_NAME, name.encode()),
-        PutMeta(META_JOIN_SEED, ticket.seed),
-    ]
-
-
-def _member_grant(
-    ticket: Ticket, facts: TicketFacts, node_key: bytes, name: str, wall_ms: int
-) -> Entry:
-    """The entry by which the join key admits *node_key*, at seq 1 of its authority lane."""
-    join = facts.grant
-    mask = join.caveat(CAVEAT_CHILD_PERMS)
-    grant = Grant(
-        audience=node_key,
-        akind=MEMBER,
-        scopes=tuple(Scope(i, (), scope.id) for i, scope in enumerate(join.scopes)),
-        perms=join.perms & mask if type(mask) is int else join.perms,
-        max_depth=join.max_depth,
-        nbf_ms=join.nbf_ms,
-        exp_ms=join.exp_ms,
-        caveats=(),
-        label=name,
-    )
-    entry = make_entry(
-        ticket.signer(),
-        mesh_id=ticket.mesh,
-        lane=LANE_AUTHORITY,
-        seq=1,
-        prev=ticket.mesh,
-        # Later than the grant it rests on, even if this machine's clock is behind the inviter's.
-        hlc=max(pack(wall_ms, 0), facts.entries[-1].header.hlc + 1),
-        kind=KIND_GRANT,
-        leaf=ticket.grant,
-        body=grant.encode(),
-    )
-    _refuse_widening(ticket, facts, entry, grant)
-    return entry
-
-
-def _refuse_widening(ticket: Ticket, facts: TicketFacts, entry: Entry, grant: Grant) -> None:
-    # What would not count with anybody is better said here than found out by waiting.
-    depth_max = facts.genesis.limit(LIMIT_CHAIN_DEPTH, CHAIN_DEPTH_MAX)
-    authority = root_authority(ticket.mesh, depth_max=depth_max)
-    links = [(link, decode_grant(link.body)) for link in facts.entries[1:]]
-    for link, body in (*links, (entry, grant)):
-        derived = derive(authority, body, header=link.header, grant_id=link.id)
-        if not isinstance(derived, Authority):
-            raise Denied(
-                f"the ticket's chain does not allow this node in: {derived.name.lower()}",
-                hint="ask whoever invited you for a new ticket",
-            )
-        authority = derived
 
 
 def _refuse_expired(facts: TicketFacts, wall_ms: int) -> None:

@@ -9,7 +9,7 @@ from capability.limits import NEVER_MS
 from capability.ticket import Ticket, verify_ticket
 from mesh.core.inputs import IssueGrant
 from mesh.core.records import PutEntry, PutMeta
-from mesh.node import setup
+from mesh.replica.founding import member_grant, membership
 from mesh.storage.memory import MemoryStore
 from tests.mesh.replica.world import Mesh, seed
 from tests.mesh.swarm.host import Host
@@ -64,6 +64,6 @@ def joining(ticket: Ticket, name: str, wall_ms: int) -> MemoryStore:
     store = MemoryStore()
     facts = verify_ticket(ticket)
     key = SeedSigner(seed(name)).public
-    grant = setup._member_grant(ticket, facts, key, name, wall_ms)
-    store.commit(setup._membership(store, ticket, facts, grant, name))
+    grant = member_grant(ticket, facts, key, name, wall_ms)
+    store.commit(membership(ticket, facts, grant, store.last_n() + 1, name=name))
     return store
