@@ -9,7 +9,7 @@ from crdt.errors import BirthConflictError, CodecError, CrdtError, StampError
 from crdt.hlc import Clock
 from crdt.lattice import Lattice, delta, join_all
 from crdt.logs import AppendLog
-from crdt.maps import ORMap
+from crdt.maps import GMap, ORMap
 from crdt.registers import LWWRegister, MVRegister
 from crdt.sets import AWSet, GSet
 from crdt.tree import MovableTree, Move, MoveKey
@@ -29,6 +29,7 @@ __all__ = [
     "DotMap",
     "DotSet",
     "DotStore",
+    "GMap",
     "GSet",
     "LWWRegister",
     "Lattice",

@@ -103,3 +103,12 @@ class PNCounter:
                 yield PNCounter({replica: (up, 0)})
             if down:
                 yield PNCounter({replica: (0, down)})
+
+    def delta_since(self, remote: "PNCounter") -> "PNCounter":
+        """The totals that are greater than those of *remote*. Cost: O(replicas)."""
+        totals = {}
+        for replica, (up, down) in self.totals.items():
+            their_up, their_down = remote.totals.get(replica, (0, 0))
+            if up > their_up or down > their_down:
+                totals[replica] = (up if up > their_up else 0, down if down > their_down else 0)
+        return PNCounter(totals)

@@ -54,6 +54,6 @@ def delta(a: L, b: L) -> L:
     The least state that, joined to *b*, gives `a.join(b)`.
 
     Cost: O(parts of a) comparisons and joins, which is right for small states and is the
-    definition that the `delta_since` of causal types is tested against.
+    definition that the `delta_since` of the larger types is tested against.
     """
     return join_all((part for part in a.decompose() if not part.leq(b)), a.bottom())

@@ -58,6 +58,10 @@ class GSet:
         for member in sorted(self.members):
             yield GSet(frozenset((member,)))
 
+    def delta_since(self, remote: "GSet") -> "GSet":
+        """The values that *remote* lacks."""
+        return GSet(self.members - remote.members)
+
 
 @frozen
 class AWSet(CausalLattice[DotMap[DotSet]]):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crdt.codec import Value, encode
 from crdt.counters import Counter, PNCounter
 from crdt.logs import AppendLog
-from crdt.maps import ORMap
+from crdt.maps import GMap, ORMap
 from crdt.registers import LWWRegister, MVRegister
 from crdt.sets import AWSet, GSet
 from tests.crdt.strategies import REPLICAS, Act, Deliver, Meet, Step, few_values
@@ -213,6 +213,39 @@ def naive_map_of_sets(live: list[Event]) -> Value:
     )
 
 
+def mutate_gmap(mutate: Callable[[Any, bytes, int, Operation], Any]) -> Callable[..., Any]:
+    """The key stands before the arguments of the values' own operation."""
+    return lambda state, replica, stamp, op: state.apply(
+        op[1], lambda cell: mutate(cell, replica, stamp, op[1:])
+    )
+
+
+def read_gmap(state: GMap[Any]) -> Value:
+    present = state.keys()
+    return tuple((key, state.get(key).value) for key in present)
+
+
+def naive_gmap(live: list[Event]) -> Value:
+    last = {
+        encode(event.operation[1]): event.operation[1:]
+        for event in sorted(live, key=lambda event: (event.stamp, event.replica))
+    }
+    return tuple(last[key] for key in sorted(last))
+
+
+def naive_gmap_of_counters(live: list[Event]) -> Value:
+    counted = [op for op in of(live, "increment") if op[2]]
+    return tuple(
+        (key, sum(int(str(op[2])) for op in counted if encode(op[1]) == encode(key)))
+        for key in ordered(op[1] for op in counted)
+    )
+
+
+def carries_gmap_of_counters(event: Event, earlier: Event) -> bool:
+    amount, other = (int(str(e.operation[2])) for e in (event, earlier))
+    return amount * other > 0 and encode(event.operation[1]) == encode(earlier.operation[1])
+
+
 def mutate_nested(
     state: ORMap[ORMap[MVRegister]], replica: bytes, _: int, op: Operation
 ) -> ORMap[ORMap[MVRegister]]:
@@ -303,6 +336,23 @@ LATTICES = [
         lambda state: state.value,
         total,
         carries=carries_pn,
+    ),
+    Case(
+        "grow-only map of registers",
+        GMap(LWWRegister()),
+        ops("write", keys, few_values),
+        mutate_gmap(mutate_lww),
+        read_gmap,
+        naive_gmap,
+    ),
+    Case(
+        "grow-only map of counters",
+        GMap(PNCounter()),
+        ops("increment", keys, amounts),
+        mutate_gmap(mutate_pn),
+        read_gmap,
+        naive_gmap_of_counters,
+        carries=carries_gmap_of_counters,
     ),
     Case(
         "map of sets",
