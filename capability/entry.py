@@ -19,7 +19,7 @@ from attrs import frozen
 from capability.errors import FormError, SignatureRefused
 from capability.form import Value, binary, fixed, record, unsigned
 from capability.ids import DOMAIN_ENTRY, ID_BYTES, ZERO_ID, body_hash, entry_id
-from capability.keys import PUBLIC_BYTES, SIGNATURE_BYTES, Signer, verify
+from capability.keys import PUBLIC_BYTES, SIGNATURE_BYTES, Signer, Verify, verify
 from capability.limits import (
     AUTHORITY_SEQ_MAX,
     BODY_BYTES_MAX,
@@ -196,7 +196,7 @@ def signing_mesh(header: Header, mesh_id: bytes) -> bytes:
     return ZERO_ID if header.kind == KIND_GENESIS else mesh_id
 
 
-def verify_entry(entry: Entry | SignedHeader, mesh_id: bytes) -> None:
+def verify_entry(entry: Entry | SignedHeader, mesh_id: bytes, *, by: Verify = verify) -> None:
     """
     Raise SignatureRefused unless the author signed this header in this mesh. Cost: 55 µs.
 
@@ -206,7 +206,7 @@ def verify_entry(entry: Entry | SignedHeader, mesh_id: bytes) -> None:
     if entry.header.kind == KIND_GENESIS and entry.id != mesh_id:
         raise SignatureRefused(f"genesis {entry.id.hex()[:8]} is of another mesh")
     signed = DOMAIN_ENTRY + signing_mesh(entry.header, mesh_id) + entry.header_bytes
-    if not verify(entry.header.author, signed, entry.signature):
+    if not by(entry.header.author, signed, entry.signature):
         raise SignatureRefused(
             f"entry {entry.id.hex()[:8]} of {entry.header.author.hex()[:8]} is not signed by its "
             "author in this mesh"

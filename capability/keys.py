@@ -10,7 +10,8 @@ The cases and their source are in `capability.edge_cases`.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
 
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import CryptoError
@@ -31,6 +32,10 @@ _RFC_SIGNATURE: Final = bytes.fromhex(
     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
     "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
 )
+
+
+#: Whether the third is the signature of the first, a public key, over the second.
+Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
 
 
 class Signer(Protocol):

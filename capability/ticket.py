@@ -35,7 +35,7 @@ from capability.entry import KIND_GENESIS, KIND_GRANT, Entry, decode_entry, veri
 from capability.errors import FormError, SignatureRefused, TicketError
 from capability.form import Value, array, binary, fixed, record, text, unsigned
 from capability.ids import DOMAIN_JOIN, DOMAIN_TICKET, ID_BYTES, ZERO_ID, digest
-from capability.keys import PUBLIC_BYTES, SEED_BYTES, SeedSigner, Signer, verify
+from capability.keys import PUBLIC_BYTES, SEED_BYTES, SeedSigner, Signer, Verify, verify
 from capability.limits import (
     HOST_BYTES_MAX,
     LABEL_BYTES_MAX,
@@ -306,10 +306,16 @@ def join_proof(signer: Signer, *, mesh_id: bytes, handshake_hash: bytes, node_ke
 
 
 def verify_join_proof(
-    join_key: bytes, signature: bytes, *, mesh_id: bytes, handshake_hash: bytes, node_key: bytes
+    join_key: bytes,
+    signature: bytes,
+    *,
+    mesh_id: bytes,
+    handshake_hash: bytes,
+    node_key: bytes,
+    by: Verify = verify,
 ) -> None:
     """Raise SignatureRefused unless *signature* is the join key's proof for this channel."""
-    if not verify(join_key, _proof(mesh_id, handshake_hash, node_key), signature):
+    if not by(join_key, _proof(mesh_id, handshake_hash, node_key), signature):
         raise SignatureRefused(
             f"the node {node_key.hex()[:8]} does not show that it holds the ticket of "
             f"{join_key.hex()[:8]}"

@@ -17,6 +17,7 @@ from attrs import define, field
 
 from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry
 from capability.keys import Signer
+from capability.notary import ED25519, Notary
 from crdt.codec import encode
 from mesh import acquaint, greeting
 from mesh.core.effects import Disconnect, Effect, Log, Persist, Reply, Send
@@ -82,6 +83,7 @@ class Engine:
         rng: random.Random,
         config: EngineConfig,
         now: Now,
+        notary: Notary = ED25519,
     ) -> Engine:
         """
         Build a node's machines from its disk.
@@ -89,7 +91,7 @@ class Engine:
         Raises:
             StorageError: The home holds no mesh, or its log is damaged.
         """
-        replica = Replica.load(reader, signer=signer, now=now)
+        replica = Replica.load(reader, signer=signer, now=now, notary=notary)
         return cls(
             replica=replica,
             config=config,
@@ -231,8 +233,7 @@ class Engine:
         return self.membership.handle(item, now) + self.reconcile.link_closed(item.link, now)
 
     def _measured(self, link: int, rtt_ms: float, now: Now) -> list[Effect]:
-        state = self.links.get(link)
-        if state is not None:
+        if (state := self.links.get(link)) is not None:
             state.rtt_ms = rtt_ms
             state.heard_ms = now.mono_ms
         return []
@@ -250,8 +251,7 @@ class Engine:
     # -- messages -------------------------------------------------------------------------------
 
     def _received(self, link: int, data: bytes, now: Now) -> list[Effect]:
-        state = self.links.get(link)
-        if state is None:
+        if (state := self.links.get(link)) is None:
             return []
         state.heard_ms = now.mono_ms
         size_max = HELLO_BYTES_MAX if state.hello is None else MESSAGE_BYTES_MAX

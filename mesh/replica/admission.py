@@ -19,10 +19,11 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from capability.entry import Entry, SignedHeader, decode_entry, verify_entry
+from capability.entry import Entry, SignedHeader
 from capability.errors import CapabilityError, FormError
 from capability.lane import Place
 from capability.ledger import Change
+from capability.notary import ED25519, Notary
 from mesh.core.errors import ProtocolViolation
 from mesh.core.limits import (
     DEFERRED_BYTES_MAX,
@@ -89,6 +90,7 @@ class Admission:
     mesh_id: bytes
     #: This node's own key: nobody else may bring a second branch of its log.
     own: bytes
+    notary: Notary = ED25519
     deferred: Room = field(factory=lambda: Room(DEFERRED_ENTRIES_MAX, DEFERRED_BYTES_MAX))
     waiting: Room = field(factory=lambda: Room(WAITING_ENTRIES_MAX, WAITING_BYTES_MAX))
     refusals: list[Refusal] = field(factory=list)
@@ -105,13 +107,13 @@ class Admission:
         outcome = Outcome()
         for data in batch:
             try:
-                entry = decode_entry(data)
+                entry = self.notary.read(data)
                 if self._known(entry):
                     outcome.shown.append((entry.header.author, entry.header.lane, entry.header.seq))
                     if entry.id in self.waiting.entries:
                         outcome.unknown.add(entry.header.author)
                     continue
-                verify_entry(entry, self.mesh_id)
+                self.notary.check(entry, self.mesh_id)
                 self._admit([entry], outcome, wall_ms)
             except CapabilityError as error:
                 raise BadEntry(str(error), outcome) from error
@@ -126,8 +128,8 @@ class Admission:
         """
         outcome = Outcome()
         try:
-            verify_entry(first, self.mesh_id)
-            verify_entry(second, self.mesh_id)
+            self.notary.check(first, self.mesh_id)
+            self.notary.check(second, self.mesh_id)
             change = self.held.ledger.add_proof(first, second)
         except CapabilityError as error:
             raise BadEntry(str(error), outcome) from error

@@ -14,9 +14,10 @@ from typing import Final
 from attrs import define
 
 from capability.bodies import MEMBER, SESSION, PinRow
-from capability.entry import LANE_AUTHORITY, Entry, SignedHeader, verify_entry
+from capability.entry import LANE_AUTHORITY, Entry, SignedHeader
 from capability.errors import CapabilityError, FormError
 from capability.keys import Signer
+from capability.notary import ED25519, Notary
 from crdt.codec import encode
 from crdt.errors import CodecError
 from mesh.core.effects import Effect, Emit, Log, Persist
@@ -66,7 +67,9 @@ class Replica:
     wall_less_mono_ms: int = 0
 
     @classmethod
-    def load(cls, reader: LogReader, *, signer: Signer, now: Now) -> Replica:
+    def load(
+        cls, reader: LogReader, *, signer: Signer, now: Now, notary: Notary = ED25519
+    ) -> Replica:
         """
         Build the state from disk.
 
@@ -103,7 +106,7 @@ class Replica:
             mesh_id=mesh_id,
             signer=signer,
             held=held,
-            admission=Admission(held, mesh_id, signer.public),
+            admission=Admission(held, mesh_id, signer.public, notary),
             writer=writer,
             port=serving,
             recovery=recovery,
@@ -356,7 +359,7 @@ class Replica:
             if header.author != self.author or header.lane != lane:
                 return "not my header"
             try:
-                verify_entry(head, self.mesh_id)
+                self.admission.notary.check(head, self.mesh_id)
             except CapabilityError:
                 return "not my header"
             held = self.held.ledger.lane(self.author, lane)
