@@ -238,6 +238,12 @@ def _build(
     with SqliteStore(new) as store:
         for first in range(0, len(records), _COMMIT_RECORDS_MAX):
             store.commit(records[first : first + _COMMIT_RECORDS_MAX])
+    if wal_of(new).exists():
+        # Closing folds it in, unless the disk refuses; only the file itself is put in place.
+        raise StorageError(
+            f"{new}: cannot be written whole",
+            hint="free space on the disk, then run `mesh doctor --repair` again",
+        )
     return len(log.placed), len(unsent), found.unreadable, waits
 
 

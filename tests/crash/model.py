@@ -49,6 +49,8 @@ class Story:
     promises: dict[int, Promise] = field(factory=dict)
     grants: list[str] = field(factory=list)
     events: list[Step] = field(factory=list)
+    #: (lane, seq, id) of own entries that were about to be sent.
+    left: list[tuple[int, int, str]] = field(factory=list)
     errors: list[Step] = field(factory=list)
 
     @classmethod
@@ -68,6 +70,8 @@ class Story:
                 promise.hlc, promise.entry, promise.is_acknowledged = hlc, entry, True
             case "granted", (_, grant):
                 self.grants.append(grant)
+            case "left", (lane, seq, key):
+                self.left.append((lane, seq, key))
             case "event", row:
                 self.events.append(list(row))
             case "error", row:

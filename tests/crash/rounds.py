@@ -2,12 +2,16 @@
 Rounds of: storm, kill, look at the disk, start again, agree with the peer.
 
 One node storms in a process of its own and is killed; its peer runs here and writes, too. A home
-is killed many times, and every promise of every round is looked at after each.
+is killed many times, and every promise of every round is looked at after each. A round may also
+take the power away: then what was not synced is lost or torn (`tests.crash.power`), at the kill
+and, to look only, at places of the storm before it.
 """
 
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +37,7 @@ from mesh.storage import Home, SqliteStore
 from mesh.transport.tcp import text_of
 from tests.crash.homes import LOOPBACK, agree, found, invite, is_member, signer_of
 from tests.crash.model import Story, broken_promises
+from tests.crash.power import Disk, Step, read_trace, traced
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A crash point that is not reached by then is a mistake of the test.
@@ -42,13 +47,25 @@ LANES = (LANE_AUTHORITY, LANE_DATA)
 
 @frozen
 class Kill:
-    """How one round ends: at a crash point, or so long after the interpreter is up."""
+    """
+    How one round ends: at a crash point, or so long after the interpreter is up.
+
+    Attributes:
+        outages: Losses of power that are worked out besides; none: the process alone dies.
+        full: From which write on the disk is full, and for how many writes.
+    """
 
     point: str = ""
     after_s: float = 0.0
+    outages: int = 0
+    full: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
         return self.point or f"{self.after_s:.3f} s"
+
+
+#: How likely it is that a sector or a name that was not synced is there after all.
+CHANCES = (0.0, 0.5, 0.9, 1.0)
 
 
 class WithoutSnapshot:
@@ -72,6 +89,8 @@ class Yard:
     peer: Node
     rounds: int = 0
     acknowledged: int = 0
+    outages: int = 0
+    refused: int = 0
     story: list[Story] = field(factory=list)
     #: Ids by local number, as of the last look.
     log: list[bytes] = field(factory=list)
@@ -79,18 +98,28 @@ class Yard:
     async def round(self, kill: Kill, *, seed: int) -> None:
         """One round; AssertionError says what was not kept."""
         self.rounds += 1
-        story = Story.read(await self._storm(kill, seed))
-        assert story.errors == []
+        trace = self.home.with_name(f"{self.home.name}.trace")
+        before = Disk.of(self.home)
+        story = Story.read(await self._storm(kill, seed, trace))
+        for _, text in story.errors:
+            assert kill.full[0] and text.startswith(("StorageError: ", "Unknown: ")), text
+        self.refused += len(story.errors)
+        if kill.outages:
+            self._lose_power(before, read_trace(trace), kill.outages, random.Random(seed))
+            trace.unlink()
         self.story.append(story)
         self.acknowledged += len(story.acknowledged) + len(story.grants)
         await self._peer_is_alone()
         self._look_at_disk(story)
+        self._look_at_peer()
         await self._start_again()
 
     # -- the storm ------------------------------------------------------------------------------
 
-    async def _storm(self, kill: Kill, seed: int) -> bytes:
+    async def _storm(self, kill: Kill, seed: int, trace: Path) -> bytes:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if kill.outages:
+            environment |= traced(self.home, trace, full=kill.full)
         environment.pop(crashpoints.VARIABLE, None)
         if kill.point:
             environment[crashpoints.VARIABLE] = kill.point
@@ -127,7 +156,9 @@ class Yard:
                 if child.returncode is None:
                     child.kill()
         assert not patience.cancelled_caught, f"not reached within {STORM_S_MAX} s: {kill}"
-        assert child.returncode == -signal.SIGKILL, f"{kill}: ended by itself: {child.returncode}"
+        # Without space for the write-ahead log's index a node does not start, and says so.
+        ended = [-signal.SIGKILL, 1] if kill.full[0] else [-signal.SIGKILL]
+        assert child.returncode in ended, f"{kill}: ended by itself: {child.returncode}"
         return bytes(said)
 
     async def _write_at_peer(self, scope: trio.CancelScope) -> None:
@@ -154,6 +185,32 @@ class Yard:
         status = self.peer.status()
         return bool(status["links"] or status["inputs_waiting"])
 
+    # -- the power ------------------------------------------------------------------------------
+
+    def _lose_power(
+        self, disk: Disk, steps: list[Step], outages: int, source: random.Random
+    ) -> None:
+        """Look at what earlier outages would have left; then the home is what the last one left."""
+        places = sorted(source.choices(range(len(steps)), k=outages - 1))
+        at = 0
+        for place in [*places, len(steps)]:
+            while at < place:
+                disk.take(steps[at])
+                at += 1
+            image = self.home.with_name(f"{self.home.name}.image")
+            disk.lose_power(image, source.choice(CHANCES), source)
+            self.outages += 1
+            if at == len(steps):
+                shutil.rmtree(self.home)
+                image.rename(self.home)
+            else:
+                self._look_at_image(image, Story.read(bytes(disk.said)))
+                shutil.rmtree(image)
+
+    def _look_at_image(self, image: Path, story: Story) -> None:
+        seen = Yard(image, self.peer, story=[*self.story, story], log=list(self.log))
+        seen._look_at_disk(story)
+
     # -- the disk -------------------------------------------------------------------------------
 
     def _look_at_disk(self, story: Story) -> None:
@@ -165,7 +222,7 @@ class Yard:
             assert ids[: len(self.log)] == self.log, "a local number was used again"
             self.log = ids
             self._look_at_chain(entries)
-            self._look_at_what_left(store)
+            self._look_at_what_left(store, story)
             for cursor, hlc, kind, node in story.events:
                 (event,) = store.events(cursor - 1, 1)
                 seen = (event.cursor, event.hlc, event.type, event.node.hex())
@@ -203,16 +260,21 @@ class Yard:
         for story in self.story:
             assert set(story.grants) <= set(by_id), "an acknowledged grant is lost"
 
-    def _look_at_what_left(self, store: SqliteStore) -> None:
-        """Whatever the peer holds of this node is on this node's disk, and was marked as sent."""
-        author = signer_of(self.home).public
+    def _look_at_what_left(self, store: SqliteStore, story: Story) -> None:
+        """Whatever was sent of this node's log is on its disk, and was marked as sent."""
         sent = store.meta("sent")
         marked = decode(sent, size_max=64) if sent is not None else (0, 0)
+        assert isinstance(marked, tuple)
+        for lane, seq, key in story.left:
+            assert bytes.fromhex(key) in self.log, "something left that this node lost"
+            assert seq <= marked[lane], "something left before it was marked"
+
+    def _look_at_peer(self) -> None:
+        """Whatever the peer holds of this node is on this node's disk."""
+        author = signer_of(self.home).public
         for lane in LANES:
             row = self.peer.replica.port.row(author, lane)
-            assert isinstance(marked, tuple)
             assert row.seq == 0 or row.head in self.log, "the peer has what this node lost"
-            assert row.seq <= marked[lane], "something left before it was marked"
 
     def _look_at_promises(self, replica: Replica) -> None:
         for number, story in enumerate(self.story, start=1):

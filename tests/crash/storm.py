@@ -10,6 +10,7 @@ after; so whoever reads the pipe of the dead process knows what must be there an
     ["submit", id, [step…]]                  about to be asked; see `tests.crash.model`
     ["ack", id, hlc, entry]                  durable, as the node says
     ["granted", id, grant]                   the same of an authority entry
+    ["left", lane, seq, id]                  an own entry is about to be sent
     ["event", cursor, hlc, type, node]       a subscriber was told
     ["error", id, text]                      nothing of the sort is expected
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 import trio
 from attrs import define, field
 
+from capability.entry import decode_entry
 from capability.ids import root_worknode, worknode_id
 from capability.keys import SeedSigner
 from mesh.core.errors import MeshError
@@ -42,15 +44,21 @@ from mesh.core.writes import (
     SetRegister,
     Write,
 )
+from mesh.gossip.messages import Entries, Push
 from mesh.node.clock import wall_ms
+from mesh.node.links import Links
 from mesh.node.node import Node, open_node
 from mesh.replica.writer import Submitted
 from mesh.transport.tcp import parse_address
-from tests.crash.homes import grant_join, is_member
+from mesh.wire import decode_message
+from tests.crash.homes import grant_join, is_member, signer_of
 
 WRITERS = 4
 #: Pauses between two writes of one writer, so that batches of one and of many both occur.
 PAUSES_S = (0.0, 0.0, 0.0, 0.004)
+
+#: Pause after a refusal, which comes at once.
+REFUSED_S = 0.02
 
 
 def say(*row: object) -> None:
@@ -155,6 +163,7 @@ class Writer:
             done = await self.node.submit(writes, session=session, level=level)
         except MeshError as error:
             say("error", number, f"{type(error).__name__}: {error} ({error.__cause__!r})")
+            await trio.sleep(REFUSED_S)
             return
         assert isinstance(done, Submitted)
         say("ack", number, done.hlc, done.entry.hex())
@@ -177,10 +186,28 @@ async def tell(node: Node) -> None:
             say("event", event.cursor, event.hlc, event.type, event.node.hex())
 
 
+def tell_what_leaves(author: bytes) -> None:
+    """Say which own entries are handed to a link, before they are."""
+    send = Links.send
+
+    def telling(links: Links, number: int, data: bytes) -> bool:
+        message = decode_message(data, size_max=len(data))
+        if isinstance(message, Push | Entries):
+            for raw in message.entries:
+                entry = decode_entry(raw)
+                if entry.header.author == author:
+                    say("left", entry.header.lane, entry.header.seq, entry.id.hex())
+        return send(links, number, data)
+
+    # For all of this process, which runs one node.
+    Links.send = telling  # type: ignore[method-assign]
+
+
 async def storm(home: Path, number: int, seed: int, peer: str) -> None:
     rnd = random.Random(f"{seed}/{number}")
     ids = itertools.count(1)
     say("begin")
+    tell_what_leaves(signer_of(home).public)
     options = {"listen": (), "mdns": False, "peers": [parse_address(peer)]}
     async with open_node(home, **options) as node, trio.open_nursery() as nursery:
         await is_member(node)
