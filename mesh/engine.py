@@ -10,7 +10,7 @@ the open group, so that nothing is ever folded between a group's opening and its
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -73,6 +73,7 @@ class Engine:
     sent: tuple[int, int] = (0, 0)
     #: The frontier's version at the last flush.
     version: int = 0
+    decode: Callable[..., Message | Unknown] = decode_message
 
     @classmethod
     def load(
@@ -234,8 +235,7 @@ class Engine:
 
     def _measured(self, link: int, rtt_ms: float, now: Now) -> list[Effect]:
         if (state := self.links.get(link)) is not None:
-            state.rtt_ms = rtt_ms
-            state.heard_ms = now.mono_ms
+            state.rtt_ms, state.heard_ms = rtt_ms, now.mono_ms
         return []
 
     def _refuse(self, link: int, code: GoodbyeCode, text: str) -> list[Effect]:
@@ -256,7 +256,7 @@ class Engine:
         state.heard_ms = now.mono_ms
         size_max = HELLO_BYTES_MAX if state.hello is None else MESSAGE_BYTES_MAX
         try:
-            message = decode_message(data, size_max=size_max)
+            message = self.decode(data, size_max=size_max)
         except ProtocolViolation as error:
             return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, error.message)
         if isinstance(message, Goodbye):

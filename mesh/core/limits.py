@@ -21,6 +21,8 @@ GROUP_BYTES_MAX: Final = 64 * 1024
 BATCH_INPUTS_MAX: Final = 256
 #: Inputs that wait for the engine; beyond, links and doors are made to wait.
 INBOX_MAX: Final = 1_024
+#: A deadline that does not move after its `Tick` is tried again no sooner than this, in ms.
+TICK_MS_MIN: Final = 5
 #: Entries ahead of a gap (deferred), all authors together, in entries and bytes.
 DEFERRED_ENTRIES_MAX: Final = 10_000
 DEFERRED_BYTES_MAX: Final = 16 * 1024 * 1024

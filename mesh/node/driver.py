@@ -36,7 +36,7 @@ from mesh.core.inputs import (
     OutboxFull,
     Tick,
 )
-from mesh.core.limits import BATCH_INPUTS_MAX
+from mesh.core.limits import BATCH_INPUTS_MAX, TICK_MS_MIN
 from mesh.core.records import Record
 from mesh.node import step
 from mesh.node.clock import Clock, system_now
@@ -53,8 +53,6 @@ RECOVER_S_MIN: Final = 0.5
 RECOVER_S_MAX: Final = 15.0
 #: Addresses found, which a new engine is told again.
 HINTS_MAX: Final = 256
-#: A deadline that does not move after its `Tick` is tried again no sooner than this.
-TICK_MS_MIN: Final = 5
 
 E = TypeVar("E", bound=EnginePort)
 

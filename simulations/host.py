@@ -1,0 +1,293 @@
+"""
+One host: the engine with its disk and clocks, driven as a node's driver drives it.
+
+The same order of things: all inputs that wait are one batch, its records one commit, which takes
+time; what stands after a `Persist` happens after that, or never, if the host dies or the disk
+refuses. While a commit is under way inputs gather for the next batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING, Final, assert_never
+
+from attrs import define, field
+
+from capability.keys import Signer
+from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
+from mesh.core.errors import MeshError, RemoteError, StorageError
+from mesh.core.inputs import Address, Found, Input, Now, Submit, Tick
+from mesh.core.limits import BATCH_INPUTS_MAX, TICK_MS_MIN
+from mesh.core.records import Record
+from mesh.engine import Engine, EngineConfig
+from simulations.clock import HostClock
+from simulations.disk import Disk
+
+if TYPE_CHECKING:
+    from simulations.world import World
+
+#: Every host listens here; the host's name is its address.
+PORT: Final = 7420
+#: Until a process that has died is up again, in µs: a supervisor's pause and the start itself.
+RESTART_US: Final = 1_500_000
+#: Log lines that a host keeps.
+LINES_MAX: Final = 256
+
+
+@define(eq=False)
+class Host:
+    """A node of the world. `engine` is None while its process is down."""
+
+    world: World
+    number: int
+    name: str
+    region: str
+    signer: Signer
+    disk: Disk
+    rng: Random
+    clock: HostClock = field(factory=HostClock)
+    #: Tells its peers where it listens, so that they tell others. A silent host keeps the links
+    #: that it was given.
+    is_open: bool = True
+    engine: Engine | None = None
+    #: Grows with each start; whatever was meant for an earlier one is void.
+    incarnation: int = 0
+    is_paused: bool = False
+    #: The machine has no power: whoever dials it hears nothing.
+    is_silent: bool = False
+    inbox: deque[Input] = field(factory=deque)
+    #: Addresses that it was told, as a configuration file would.
+    hints: dict[Address, Found] = field(factory=dict)
+    lines: deque[Log] = field(factory=lambda: deque(maxlen=LINES_MAX))
+    failed_commits: int = 0
+    _is_committing: bool = False
+    _requests: int = 0
+    _wake_us: int | None = None
+    _ticked_ms: int = -TICK_MS_MIN
+
+    # -- what others ask of it ------------------------------------------------------------------
+
+    @property
+    def is_up(self) -> bool:
+        """The process runs (it may be paused)."""
+        return self.engine is not None
+
+    @property
+    def running(self) -> Engine:
+        """The engine of a host that is up."""
+        assert self.engine is not None, f"{self.name} is down"
+        return self.engine
+
+    @property
+    def address(self) -> Address:
+        return (self.name, PORT)
+
+    @property
+    def now(self) -> Now:
+        """This host's clocks at this instant."""
+        return self.clock.now(self.world.now_us)
+
+    def next_request(self) -> int:
+        self._requests += 1
+        return self._requests
+
+    def put(self, item: Input) -> None:
+        """Something for the engine; lost if the process is down."""
+        if self.engine is None:
+            return
+        self.inbox.append(item)
+        self._go_on()
+
+    def find(self, address: Address) -> None:
+        """Tell it where another host listens; a restart remembers it."""
+        self.hints[address] = found = Found(address, "configuration")
+        self.put(found)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The process starts and reads its disk."""
+        self.is_silent = False
+        self.engine = self._load()
+        self._begin()
+
+    def _load(self) -> Engine:
+        self.incarnation += 1
+        self._is_committing = False
+        self._wake_us = None
+        self._ticked_ms = -TICK_MS_MIN
+        listen = (self.address,) if self.is_open else ()
+        engine = Engine.load(
+            self.disk.store,
+            signer=self.signer,
+            rng=self.rng,
+            config=EngineConfig(self.name, region=self.region, listen=listen),
+            now=self.now,
+            notary=self.world.reading.notary,
+        )
+        engine.decode = self.world.reading.message
+        self.world.watch.started(self)
+        return engine
+
+    def _begin(self) -> None:
+        self.inbox.extend(self.hints.values())
+        effects = self.running.start(self.now)
+        self._finish_batch((), effects + self.running.flush(self.now))
+
+    def die(self, *, is_power_loss: bool = False) -> None:
+        """The process is killed, or the machine loses its power: then no peer is told."""
+        if self.engine is None:
+            return
+        self.world.watch.died(self, survived=self.disk.crash(self.world.random))
+        self.engine = None
+        self.incarnation += 1
+        self._is_committing = False
+        self.is_paused = False
+        self.is_silent = is_power_loss
+        self.inbox.clear()
+        self.world.network.unplug(self, is_silent=is_power_loss)
+
+    def pause(self) -> None:
+        """The process is stopped; what comes for it waits."""
+        self.is_paused = True
+        self.world.network.look_at_silence(self)
+
+    def resume(self) -> None:
+        self.is_paused = False
+        self.world.network.flow_again(self)
+        self._go_on()
+
+    # -- the step -------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Take what waits, batch by batch, until a commit has to be waited for."""
+        while self.engine is not None and not self._is_committing and not self.is_paused:
+            inputs = self._collect()
+            if not inputs:
+                self._set_alarm()
+                return
+            self._batch(inputs)
+
+    def _collect(self) -> list[Input]:
+        inputs: list[Input] = []
+        deadline = self.running.deadline
+        if deadline is not None:
+            mono_ms = self.now.mono_ms
+            if mono_ms >= max(deadline, self._ticked_ms + TICK_MS_MIN):
+                self._ticked_ms = mono_ms
+                inputs.append(Tick())
+        inbox = self.inbox
+        while inbox and len(inputs) < BATCH_INPUTS_MAX:
+            inputs.append(inbox.popleft())
+        return inputs
+
+    def _batch(self, inputs: Sequence[Input]) -> None:
+        engine, now = self.running, self.now
+        self.world.trace.note(self.world.now_us, self.number, inputs)
+        effects: list[Effect] = []
+        try:
+            for item in inputs:
+                effects += _handle(engine, item, now)
+            effects += engine.flush(now)
+        except StorageError as error:
+            self._fail(inputs, error)
+            return
+        self._finish_batch(inputs, effects)
+
+    def _finish_batch(self, inputs: Sequence[Input], effects: list[Effect]) -> None:
+        self.world.watch.stepped(self, inputs, effects)
+        records: list[Record] = []
+        for effect in effects:
+            if type(effect) is Persist:
+                records += effect.records
+        if not records:
+            self.running.committed()
+            self._execute_all(effects)
+            self._set_alarm()
+            return
+        self._is_committing = True
+        delay_us = self.disk.begin(records)
+        self.world.after(delay_us, self._committed, self.incarnation, inputs, effects)
+
+    def _committed(self, incarnation: int, inputs: Sequence[Input], effects: list[Effect]) -> None:
+        if incarnation != self.incarnation:
+            return
+        self._is_committing = False
+        try:
+            self.disk.finish()
+        except StorageError as error:
+            self._fail(inputs, error)
+            return
+        self.running.committed()
+        self.world.watch.committed(self, effects)
+        self._execute_all(effects)
+        self._go_on()
+
+    def clock_changed(self) -> None:
+        """Somebody has set its clock: when the next deadline is due is to be found anew."""
+        self._wake_us = None
+        self._set_alarm()
+
+    def _fail(self, inputs: Sequence[Input], error: MeshError) -> None:
+        """None of the batch's effects happen; the engine is built anew from disk."""
+        self.failed_commits += 1
+        for item in inputs:
+            if isinstance(item, Submit):
+                self.world.watch.answered(self, Reply(item.request, error=error))
+        self.inbox.clear()
+        self.world.network.unplug(self, is_silent=False)
+        self.engine = None
+        self.start()
+
+    def _execute_all(self, effects: Sequence[Effect]) -> None:
+        network = self.world.network
+        for effect in effects:
+            match effect:
+                case Send(link, data):
+                    network.send(self, link, data)
+                case Persist():
+                    pass
+                case Emit(events):
+                    self.world.watch.emitted(self, events)
+                case Reply():
+                    self.world.watch.answered(self, effect)
+                case Connect(address, node):
+                    network.dial(self, address, node)
+                case Disconnect(link, reason):
+                    network.disconnect(self, link, reason)
+                case Log():
+                    self.lines.append(effect)
+                case _:
+                    assert_never(effect)
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _set_alarm(self) -> None:
+        if self._is_committing or self.engine is None:
+            return
+        deadline = self.engine.deadline
+        if deadline is None:
+            return
+        due_ms = max(deadline, self._ticked_ms + TICK_MS_MIN)
+        due_us = max(self.clock.true_us(due_ms), self.world.now_us)
+        # An alarm that stands earlier looks again when it rings; so few are ever set.
+        if self._wake_us is None or due_us < self._wake_us:
+            self._wake_us = due_us
+            self.world.at(due_us, self._ring, self.incarnation, due_us)
+
+    def _ring(self, incarnation: int, due_us: int) -> None:
+        if incarnation != self.incarnation or due_us != self._wake_us:
+            return
+        self._wake_us = None
+        self._go_on()
+
+
+def _handle(engine: Engine, item: Input, now: Now) -> list[Effect]:
+    """As a node's driver: bad bytes close their link; any other exception is a mistake of ours."""
+    try:
+        return engine.handle(item, now)
+    except RemoteError as error:
+        link = getattr(item, "link", None)
+        return [] if link is None else [Disconnect(link, error.code)]

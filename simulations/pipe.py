@@ -1,0 +1,56 @@
+"""
+One direction of one connection: a sender's buffer, a wire with a bandwidth, order kept.
+
+TCP hides loss as delay and never reorders, so that is what a pipe does, too. Faults that break these
+promises on purpose are the network's (`simulations.weather`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from attrs import define, field
+
+from mesh.core.limits import OUTBOX_BYTES_MAX
+
+#: First wait of TCP before it sends again, and how often it doubles, in µs. Source: RFC 6298, with
+#: the 200 ms minimum of Linux.
+RTO_US: Final = 200_000
+
+
+@define(eq=False)
+class End:
+    """One side of a link, as its host sees it."""
+
+    host: int
+    incarnation: int
+    link: int
+    #: Who answers: set once, when both ends exist.
+    far: End | None = None
+    is_closed: bool = False
+    #: When the last byte that was given to the wire has left, and arrives, in µs.
+    sent_us: int = 0
+    arrives_us: int = 0
+    #: Bytes that were given to the wire and have not left yet, or cannot: the path is cut.
+    backlog: int = 0
+    was_refused: bool = False
+    #: What waits for the path to come back, in order.
+    stalled: deque[bytes] = field(factory=deque)
+    #: Grows whenever the peer is heard again; a look at the silence knows by it whether it is over.
+    heard: int = 0
+
+    @property
+    def peer(self) -> End:
+        """The other side."""
+        assert self.far is not None
+        return self.far
+
+    def takes(self, size: int) -> bool:
+        """Whether the buffer has room; else the message is dropped and the engine told so."""
+        return self.backlog + size <= OUTBOX_BYTES_MAX
+
+    @property
+    def has_drained(self) -> bool:
+        """Whether repair may go on after a refusal."""
+        return self.was_refused and self.backlog < OUTBOX_BYTES_MAX // 2
