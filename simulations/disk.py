@@ -26,7 +26,7 @@ ENTRY_US: Final = 14
 
 
 class Store(LogReader, Protocol):
-    """A log that can be written to: `MemoryStore`, or a real database for worlds that are to be slow."""
+    """A log that can be written to: `MemoryStore`, or a real database where it may be slow."""
 
     def commit(self, records: Sequence[Record]) -> None:
         """All of *records* or nothing. Raises StorageError."""

@@ -65,6 +65,7 @@ class Host:
     _is_committing: bool = False
     _requests: int = 0
     _wake_us: int | None = None
+    _has_rung: bool = False
     _ticked_ms: int = -TICK_MS_MIN
 
     # -- what others ask of it ------------------------------------------------------------------
@@ -116,7 +117,7 @@ class Host:
     def _load(self) -> Engine:
         self.incarnation += 1
         self._is_committing = False
-        self._wake_us = None
+        self._wake_us, self._has_rung = None, False
         self._ticked_ms = -TICK_MS_MIN
         listen = (self.address,) if self.is_open else ()
         engine = Engine.load(
@@ -135,6 +136,7 @@ class Host:
         self.inbox.extend(self.hints.values())
         effects = self.running.start(self.now)
         self._finish_batch((), effects + self.running.flush(self.now))
+        self._go_on()
 
     def die(self, *, is_power_loss: bool = False) -> None:
         """The process is killed, or the machine loses its power: then no peer is told."""
@@ -172,10 +174,11 @@ class Host:
 
     def _collect(self) -> list[Input]:
         inputs: list[Input] = []
-        deadline = self.running.deadline
-        if deadline is not None:
-            mono_ms = self.now.mono_ms
-            if mono_ms >= max(deadline, self._ticked_ms + TICK_MS_MIN):
+        # A deadline passes when its alarm has rung, and not otherwise.
+        if self._has_rung:
+            self._has_rung = False
+            deadline, mono_ms = self.running.deadline, self.now.mono_ms
+            if deadline is not None and mono_ms >= max(deadline, self._ticked_ms + TICK_MS_MIN):
                 self._ticked_ms = mono_ms
                 inputs.append(Tick())
         inbox = self.inbox
@@ -205,7 +208,6 @@ class Host:
         if not records:
             self.running.committed()
             self._execute_all(effects)
-            self._set_alarm()
             return
         self._is_committing = True
         delay_us = self.disk.begin(records)
@@ -281,6 +283,7 @@ class Host:
         if incarnation != self.incarnation or due_us != self._wake_us:
             return
         self._wake_us = None
+        self._has_rung = True
         self._go_on()
 
 

@@ -2,9 +2,9 @@
 Keys and signatures of a world, and the notary that reads each entry once for all hosts.
 
 Two schemes. `Ed25519` is the real one; each signature is checked once, and what was found is
-remembered for all hosts, as a signature does not change. `StandIn` signs with a keyed hash that it
-alone can make, because it knows all seeds: 20 and 55 µs less for each entry. Nobody in the world can
-forge either of them; only outside it would the difference matter.
+remembered for all hosts, as signatures do not change. `StandIn` signs with a keyed hash that it
+alone can make, because it knows all seeds: 20 and 55 µs less for each entry. Nobody in it can
+forge either; only outside the world would the difference matter.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 One direction of one connection: a sender's buffer, a wire with a bandwidth, order kept.
 
-TCP hides loss as delay and never reorders, so that is what a pipe does, too. Faults that break these
-promises on purpose are the network's (`simulations.weather`).
+TCP hides loss as delay and never reorders, so that is what a pipe does, too. What breaks these
+promises on purpose is the network's (`simulations.weather`).
 """
 
 from __future__ import annotations

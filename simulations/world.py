@@ -1,8 +1,8 @@
 """
 The world: virtual time, one heap of what is to come, one seeded source of randomness, and hosts.
 
-`run` takes the next thing from the heap and lets it happen; nothing else makes time pass. A run is a
-function of the code and the seed: no wall clock, no global randomness, no order of hashes.
+`run` takes the next thing from the heap and lets it happen; nothing else makes time pass. A run is
+a function of the code and the seed: no wall clock, no global randomness, no order of hashes.
 
     world = World(seed=7)
     world.spawn(5)
@@ -254,14 +254,15 @@ class World:
             return
         begin_s, end_s = during
         self.at(round(begin_s * SECOND_US), self._cut, pairs)
-        self.at(round(end_s * SECOND_US), self._mend, pairs)
+        self.at(round(end_s * SECOND_US), self.mend, pairs)
 
     def _cut(self, pairs: Collection[tuple[int, int]]) -> None:
         self.watch.befell("cut")
         self.network.weather.cut(pairs)
         self.network.paths_changed()
 
-    def _mend(self, pairs: Collection[tuple[int, int]]) -> None:
+    def mend(self, pairs: Collection[tuple[int, int]]) -> None:
+        """Give back what one `cut` took away."""
         self.network.weather.mend(pairs)
         self.network.paths_changed()
 

@@ -1,0 +1,169 @@
+"""
+One run: a world, its load, the faults that strike it, and two phases.
+
+First safety under faults, with checkers watching every step. Then everything is healed, and the
+mesh must converge within a stated time; at rest the checkers compare all hosts. The result is a
+plain value, the same for the same code and seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from attrs import field, frozen
+
+from simulations.checkers import CHECKERS
+from simulations.faults import FAULTS
+from simulations.latency import MODELS
+from simulations.strike import Strike, draw_schedule
+from simulations.watch import Violation
+from simulations.workload import Load, Workload
+from simulations.world import SECOND_US, Livelock, World
+
+if TYPE_CHECKING:
+    from simulations.watch import Watcher
+
+#: Before the first strike all members are linked and equal.
+SETTLE_S: Final = 10.0
+#: After the heal all must be equal and know it. Redial (5 s and a quarter), one comparison
+#: (6.25 s), a repair or two that has to wait out `REPAIR_BACKOFF_MS_MAX`.
+CONVERGE_S: Final = 120.0
+#: LOCAL writes are sealed within this time after the last one; see `FLUSH_INTERVAL_MS`.
+SEAL_S: Final = 12.0
+
+
+@frozen
+class Plan:
+    """What is to be simulated; everything that a run depends on beside the code."""
+
+    scenario: str = "default"
+    seed: int = 0
+    nodes: int = 15
+    minutes: float = 10.0
+    #: Kinds that may strike; a run turns a random subset of them on, unless `all_kinds`.
+    faults: tuple[str, ...] = tuple(FAULTS)
+    all_kinds: bool = False
+    #: Fixed strikes in place of drawn ones.
+    strikes: tuple[Strike, ...] | None = None
+    #: Of the drawn or fixed strikes only these, by place; how a failure is made small.
+    only: tuple[int, ...] | None = None
+    latency: str = "lan"
+    regions: tuple[str, ...] = ("",)
+    load: Load = field(factory=Load)
+    signatures: str = "stand-in"
+
+
+@frozen
+class Result:
+    """What came of a run. Times in virtual seconds."""
+
+    scenario: str
+    seed: int
+    trace_hash: str
+    violations: tuple[str, ...]
+    converged_after_s: float | None
+    messages: int
+    bytes: int
+    faults: dict[str, int]
+    inputs: int
+    entries: int
+    virtual_s: float
+    strikes: int
+
+
+def strikes_of(plan: Plan) -> tuple[Strike, ...]:
+    """The schedule of a plan, before `only`."""
+    if plan.strikes is not None:
+        return plan.strikes
+    # A source of its own: what the run draws does not depend on how many strikes were drawn.
+    random = Random(plan.seed ^ 0x57121CE)
+    kinds = [name for name in plan.faults if plan.all_kinds or random.random() < 0.5]
+    pairs = [(name, FAULTS[name]) for name in kinds or plan.faults[:1]]
+    return draw_schedule(random, pairs, hosts=plan.nodes, for_s=plan.minutes * 60)
+
+
+def simulate(plan: Plan, *, watchers: Sequence[Callable[[World], Watcher]] = ()) -> Result:
+    """
+    Run a plan.
+
+    Args:
+        plan: What to run.
+        watchers: More of them, each made with the world: meters of a report.
+    """
+    world = World(plan.seed, latency=MODELS[plan.latency], signatures=plan.signatures)
+    makers: list[Callable[[World], Watcher]] = [*CHECKERS.values(), *watchers]
+    for make in makers:
+        world.watch.add(make(world))
+    strikes = strikes_of(plan)
+    chosen = range(len(strikes)) if plan.only is None else plan.only
+    violations: list[str] = []
+    converged: float | None = None
+    try:
+        world.spawn(plan.nodes, regions=plan.regions)
+        world.run(until_s=world.now_s + SETTLE_S)
+        _suffer(world, plan, [strikes[at] for at in chosen])
+        converged = recover(world)
+    except (Violation, Livelock) as error:
+        violations.append(str(error))
+    return Result(
+        scenario=plan.scenario,
+        seed=plan.seed,
+        trace_hash=world.trace.hexdigest(),
+        violations=tuple(violations),
+        converged_after_s=converged,
+        messages=world.network.messages,
+        bytes=world.network.octets,
+        faults=dict(sorted(world.watch.faults.items())),
+        inputs=world.trace.inputs,
+        entries=max((h.disk.store.last_n() for h in world.hosts), default=0),
+        virtual_s=world.now_s,
+        strikes=len(chosen),
+    )
+
+
+def _suffer(world: World, plan: Plan, strikes: Sequence[Strike]) -> None:
+    """The first phase: load and faults."""
+    begin_us = world.now_us
+    workload = Workload(world, plan.load)
+    workload.start()
+    end_us = begin_us + round(plan.minutes * 60 * SECOND_US)
+    for strike in strikes:
+        fault = FAULTS[strike.kind]
+        world.at(begin_us + strike.at_us, fault.begin, world, strike)
+        if strike.for_us:
+            world.at(min(begin_us + strike.at_us + strike.for_us, end_us), fault.end, world, strike)
+    world.run(until_s=end_us / SECOND_US)
+    workload.stop()
+
+
+def recover(world: World) -> float:
+    """
+    The second phase: heal, and demand that all become equal, know it, and stay so.
+
+    Returns:
+        How long it took to be equal, in virtual seconds.
+
+    Raises:
+        Violation: They did not, or a checker objects when they are at rest.
+    """
+    world.heal()
+    healed_s = world.now_s
+    if not world.run_until(lambda: is_settled(world), within_s=CONVERGE_S):
+        raise Violation("convergence", "all", f"not equal {CONVERGE_S} s after the heal")
+    took_s = world.now_s - healed_s
+    world.run(until_s=world.now_s + SEAL_S)
+    if not world.run_until(lambda: is_settled(world), within_s=CONVERGE_S):
+        raise Violation("convergence", "all", "not equal after the last seal")
+    world.watch.quiesced()
+    return took_s
+
+
+def is_settled(world: World) -> bool:
+    """All hold the same, and every host knows it of every peer that it is linked to."""
+    first, *rest = (host.running for host in world.hosts)
+    roots = first.replica.port.roots()
+    if any(engine.replica.port.roots() != roots for engine in rest):
+        return False
+    return all(sync.in_sync for engine in (first, *rest) for sync in engine.reconcile.status())
