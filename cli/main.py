@@ -45,6 +45,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "watch": (f"{_WORKNODES}:watch", "What happens, as it happens."),
         "import": ("cli.commands.importing:import_", "Bring in another tracker's export."),
     },
+    "Simulation": {
+        "sim": ("cli.commands.simulating:sim", "What happens under faults, in virtual time."),
+    },
     "Help": {
         "help": ("cli.commands.topics:help_", "Help on a command or a topic (exit-codes)."),
     },

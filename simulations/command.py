@@ -1,0 +1,183 @@
+"""
+What `mesh sim` and `python -m simulations` do: options to plans, plans to results and words.
+
+Its own options, in one place, so that both doors have the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+import click
+
+from simulations.faults import FAULTS
+from simulations.identity import SCHEMES
+from simulations.run import Plan, Result, strikes_of
+from simulations.scenarios import SCENARIOS, plan_of
+from simulations.shrink import command_of, shrink
+from simulations.sweep import ClusterMissing, cores, sweep
+
+F = TypeVar("F", bound=Callable[..., Any])
+NODES_MAX: Final = 10_000
+RUNS_MAX: Final = 100_000
+MINUTES_MAX: Final = 60.0 * 24 * 7
+
+
+@attrs.frozen
+class Request:
+    """What was asked for, with the command line's names."""
+
+    scenario: str
+    seed: int
+    runs: int
+    nodes: int | None
+    minutes: float | None
+    faults: str
+    all_kinds: bool
+    only: str
+    signatures: str
+    jobs: int
+    cluster: str
+    report: str
+
+
+def options(function: F) -> F:
+    """The arguments and options of a simulation, for a click command."""
+    for add in reversed(
+        [
+            click.argument("scenario", type=click.Choice(sorted(SCENARIOS)), default="everything"),
+            click.option(
+                "--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the first run."
+            ),
+            click.option(
+                "--runs", type=click.IntRange(1, RUNS_MAX), default=1, help="Seeds in a row."
+            ),
+            click.option("--nodes", type=click.IntRange(2, NODES_MAX), help="Hosts."),
+            click.option(
+                "--minutes", type=click.FloatRange(0.1, MINUTES_MAX), help="Virtual minutes."
+            ),
+            click.option(
+                "--faults", default="", help="Kinds that are drawn, with commas; or `none`."
+            ),
+            click.option("--all-kinds", is_flag=True, help="All of them, not a random half."),
+            click.option(
+                "--only", default="", help="Of the strikes only these, by place; or `none`."
+            ),
+            click.option(
+                "--signatures",
+                type=click.Choice(sorted(SCHEMES)),
+                default="stand-in",
+                show_default=True,
+            ),
+            click.option(
+                "--jobs", type=click.IntRange(0), default=1, help="Runs at once; 0: all cores."
+            ),
+            click.option(
+                "--cluster", default="", metavar="ADDRESS", help="A Dask scheduler to run on."
+            ),
+            click.option(
+                "--report", default="", metavar="DIR", help="Write a report with pictures there."
+            ),
+        ]
+    ):
+        function = add(function)
+    return function
+
+
+def plans_of(request: Request) -> list[Plan]:
+    """
+    The plans that a request asks for.
+
+    Raises:
+        click.BadParameter: A kind of fault that there is not, or a strike that there is not.
+    """
+    base = plan_of(
+        request.scenario, seed=request.seed, nodes=request.nodes, minutes=request.minutes
+    )
+    base = attrs.evolve(base, all_kinds=request.all_kinds, signatures=request.signatures)
+    if request.faults:
+        base = attrs.evolve(base, faults=_kinds(request.faults), strikes=None)
+        if not base.faults:
+            base = attrs.evolve(base, strikes=())
+    if request.only:
+        base = attrs.evolve(base, only=_places(request.only, len(strikes_of(base))))
+    return [attrs.evolve(base, seed=request.seed + at) for at in range(request.runs)]
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    if text in ("all", "none"):
+        return tuple(FAULTS) if text == "all" else ()
+    kinds = tuple(word.strip() for word in text.split(",") if word.strip())
+    for kind in kinds:
+        if kind not in FAULTS:
+            raise click.BadParameter(f"no fault {kind!r}; there are {', '.join(FAULTS)}")
+    return kinds
+
+
+def _places(text: str, count: int) -> tuple[int, ...]:
+    if text == "none":
+        return ()
+    try:
+        places = tuple(sorted({int(word) for word in text.split(",")}))
+    except ValueError:
+        raise click.BadParameter(f"--only takes places such as 0,3,4, got {text!r}") from None
+    if places and not 0 <= places[0] <= places[-1] < count:
+        raise click.BadParameter(f"this plan has strikes 0 to {count - 1}, got {text!r}")
+    return places
+
+
+def run_all(request: Request, plans: Sequence[Plan]) -> Iterator[Result]:
+    """
+    The results, as they are ready.
+
+    Raises:
+        click.ClickException: The cluster's library is not installed.
+    """
+    try:
+        yield from sweep(plans, jobs=request.jobs or cores(), cluster=request.cluster)
+    except ClusterMissing as error:
+        raise click.ClickException(str(error)) from None
+
+
+def as_data(result: Result) -> dict[str, object]:
+    """The result as the command line's JSON has it."""
+    return {**attrs.asdict(result), "violations": list(result.violations)}
+
+
+def in_words(result: Result) -> str:
+    """A few lines for a person."""
+    took = result.converged_after_s
+    healed = "did not converge" if took is None else f"equal {took:.1f} s after the heal"
+    size = f"{result.entries:,} entries, {result.messages:,} messages, {result.bytes / 1e6:.1f} MB"
+    head = f"{result.scenario} seed {result.seed}: {healed}; {size}, trace {result.trace_hash[:8]}"
+    lines = [head]
+    if result.faults:
+        faults = ", ".join(f"{count} × {kind}" for kind, count in result.faults.items())
+        lines.append(f"  faults: {faults}")
+    lines += [f"  VIOLATION {violation}" for violation in result.violations]
+    return "\n".join(lines)
+
+
+def explain(plan: Plan, say: Callable[[str], None]) -> Plan:
+    """A plan that failed: print how to run it again, make it small, and print that."""
+    say(f"  again: {command_of(plan)}")
+    small = shrink(plan)
+    say(f"  small: {command_of(small)}")
+    strikes = strikes_of(small)
+    for at in small.only or ():
+        say(f"    {at:3} {strikes[at]}")
+    return small
+
+
+def write_report(request: Request, results: Sequence[Result]) -> Path:
+    """The results as JSON in the report's folder."""
+    folder = Path(request.report)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = [as_data(result) for result in sorted(results, key=lambda result: result.seed)]
+    path = folder / "results.json"
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return path

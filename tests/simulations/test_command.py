@@ -1,0 +1,119 @@
+"""`mesh sim`: its JSON, its exit codes, and how a failure is made small."""
+
+import json
+
+import click
+import pytest
+from attrs import evolve
+
+from cli.main import main
+from simulations import command
+from simulations.checkers import CHECKERS
+from simulations.run import Plan, strikes_of
+from simulations.scenarios import SCENARIOS, plan_of
+from simulations.shrink import command_of, shrink
+from simulations.strike import Strike
+from simulations.watch import Violation, Watcher
+from simulations.world import World
+
+KEYS = {
+    "scenario",
+    "seed",
+    "trace_hash",
+    "violations",
+    "converged_after_s",
+    "messages",
+    "bytes",
+    "faults",
+}
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", *arguments])
+    return int(ended.value.code or 0), capsys.readouterr().out
+
+
+class Grumbler(Watcher):
+    """Objects to everything."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def quiesced(self) -> None:
+        raise Violation("grumbler", "n0", "it is too quiet")
+
+
+def test_one_run_has_the_keys_that_others_rely_on(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = run(capsys, "calm", "--nodes", "2", "--minutes", "0.1", "--json")
+    data = json.loads(out)["data"]
+    assert code == 0
+    assert data.keys() >= KEYS
+    assert data["scenario"] == "calm"
+    assert data["violations"] == []
+
+
+def test_many_runs_are_a_list_by_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("calm", "--nodes", "2", "--minutes", "0.1", "--runs", "3", "--seed", "5", "--json")
+    data = json.loads(run(capsys, *given)[1])["data"]
+    assert [item["seed"] for item in data] == [5, 6, 7]
+
+
+def test_a_violation_is_exit_code_1_and_says_how_to_run_it_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CHECKERS, "grumbler", Grumbler)
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", "split_brain", "--nodes", "2", "--minutes", "0.2"])
+    told = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "VIOLATION grumbler: n0: it is too quiet" in told.out
+    assert "python -m simulations split_brain --seed 0 --nodes 2 --minutes 0.2" in told.err
+    assert "--only none" in told.err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--faults", "gremlins"), ("--only", "x"), ("split_brain", "--only", "7"), ("nosuch",)],
+)
+def test_a_wrong_argument_is_named(
+    given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", *given])
+    assert ended.value.code == 2
+    assert given[-1] in capsys.readouterr().err
+
+
+def test_shrinking_keeps_only_the_strikes_that_matter() -> None:
+    strikes = tuple(Strike(at, 0, "kill", (0,)) for at in range(20))
+    plan = Plan(strikes=strikes)
+    small = shrink(plan, is_failing=lambda p: {3, 17} <= set(p.only or ()))
+    assert small.only == (3, 17)
+
+
+def test_the_command_of_a_plan_gives_the_plan_again() -> None:
+    plan = evolve(plan_of("everything", seed=8, nodes=5, minutes=2), all_kinds=True, only=(0, 2))
+    words = command_of(plan).split()[3:]
+
+    @click.command()
+    @command.options
+    def parse(**given: object) -> command.Request:
+        return command.Request(**given)  # type: ignore[arg-type]
+
+    request = parse.main(words, standalone_mode=False)
+    assert command.plans_of(request) == [plan]
+
+
+def test_a_schedule_is_the_seed_s_alone() -> None:
+    plan = plan_of("everything", seed=4)
+    assert strikes_of(plan) == strikes_of(plan)
+    assert strikes_of(plan) != strikes_of(evolve(plan, seed=5))
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_every_scenario_strikes_hosts_that_it_has(name: str) -> None:
+    plan = plan_of(name, nodes=4, minutes=1.0)
+    for strike in strikes_of(plan):
+        assert all(0 <= host < 4 for host in strike.hosts)
+        assert 0 <= strike.at_us <= 60_000_000
