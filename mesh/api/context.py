@@ -58,7 +58,8 @@ class Operation:
     """
     A row of the table.
 
-    `bytes_max` bounds its arguments as JSON text. A `is_stream` operation lasts until the caller
+    `bytes_max` bounds its arguments as JSON text. An `is_read` operation answers from the replica
+    alone, so it begins when what that shows is on disk; others wait for a reply. A `is_stream` operation lasts until the caller
     goes away and takes none of the places of those that end.
     """
 
@@ -67,3 +68,4 @@ class Operation:
     arguments: tuple[Argument, ...] = ()
     bytes_max: int = 1024 * 1024
     is_stream: bool = False
+    is_read: bool = False

@@ -191,6 +191,7 @@ OPERATIONS: Final = (
             Argument("node", required=True),
             Argument("limit", "int", default=_ENTRIES_DEFAULT, least=1, most=ENTRIES_MAX),
         ),
+        is_read=True,
     ),
     Operation(
         "watch",

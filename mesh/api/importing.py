@@ -32,6 +32,8 @@ async def _import_beads(context: Context, given: dict[str, Any]) -> Any:
     # Megabytes of lines would hold up the links' heart-beats.
     data = await trio.to_thread.run_sync(_decode, given["content"])
     issues, skipped = await trio.to_thread.run_sync(read_lines, data)
+    # What is there is left as it is and reported so: it must be on disk.
+    await context.node.settled()
     plan = plan_import(
         replica, KindRegistry.from_store(replica.store), issues, under=under, skipped=skipped
     )

@@ -30,4 +30,8 @@ async def perform(context: Context, operation: Operation, given: object) -> Any:
     Raises:
         MeshError: What was wrong; for UsageError nothing was done.
     """
-    return await operation.handler(context, check(operation.arguments, given))
+    arguments = check(operation.arguments, given)
+    if operation.is_read:
+        # What is folded and not on disk may be gone in a moment, and nobody shall act on it.
+        await context.node.settled()
+    return await operation.handler(context, arguments)

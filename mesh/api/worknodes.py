@@ -70,7 +70,10 @@ async def _create(context: Context, given: dict[str, Any]) -> Any:
         after=[resolve(replica, other) for other in given["after"]],
     )
     # The same parent and key name the same Worknode: it is found, and left as it is.
-    existed = replica.store.exists(composed.node)
+    if existed := replica.store.exists(composed.node):
+        # Perhaps only since a moment ago, and not on disk yet.
+        await context.node.settled()
+        existed = context.node.replica.store.exists(composed.node)
     if not existed:
         await _submit(context, given, composed.writes)
     return {**_view(context, composed.node), "existed": existed}
@@ -131,6 +134,7 @@ async def _views(
             found.append((depth, item))
         if number % _TURN_VIEWS == 0:
             await trio.lowlevel.checkpoint()
+            await context.node.settled()
     return found
 
 
@@ -201,7 +205,7 @@ OPERATIONS: Final = (
             Argument("key"),
         ),
     ),
-    Operation("show", _show, (_NODE,)),
+    Operation("show", _show, (_NODE,), is_read=True),
     Operation(
         "list",
         _list,
@@ -213,6 +217,7 @@ OPERATIONS: Final = (
             Argument("archived", "flag", default=False),
             _LIMIT,
         ),
+        is_read=True,
     ),
     Operation(
         "tree",
@@ -222,6 +227,7 @@ OPERATIONS: Final = (
             Argument("depth", "int", least=0, most=TREE_DEPTH_MAX),
             _LIMIT,
         ),
+        is_read=True,
     ),
     Operation(
         "update",

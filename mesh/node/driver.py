@@ -24,7 +24,7 @@ import trio
 from attrs import define, field
 
 from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
-from mesh.core.errors import MeshError, StorageError, Unknown
+from mesh.core.errors import MeshError, StorageError, Unavailable, Unknown
 from mesh.core.events import Event
 from mesh.core.inputs import (
     Address,
@@ -43,6 +43,7 @@ from mesh.node.clock import Clock, system_now
 from mesh.node.crashpoints import is_armed, reach
 from mesh.node.inbox import Inbox
 from mesh.node.ports import EnginePort, StorePort
+from mesh.node.readers import Readers
 from mesh.node.requests import REQUEST_S_MAX, Requests
 from mesh.node.step import BatchFailed
 
@@ -119,6 +120,7 @@ class Driver(Generic[E]):
     failure: MeshError | None = None
     inbox: Inbox = field(factory=Inbox)
     requests: Requests = field(factory=Requests)
+    readers: Readers = field(factory=Readers)
     _hints: OrderedDict[Address, Found] = field(factory=OrderedDict)
     _first_link: int = 0
     _failures: int = 0
@@ -150,6 +152,7 @@ class Driver(Generic[E]):
                     await self._attempt(self._collect)
         finally:
             self.requests.stop()
+            self.readers.turn_away(Unavailable("the node is stopping", hint="start it again"))
 
     def _wait_until_s(self) -> float:
         deadline = self.engine.deadline
@@ -164,6 +167,7 @@ class Driver(Generic[E]):
         try:
             effects = self._begin() if collect is None else collect(taken)
             if not effects and not taken and collect is not None:
+                await self.readers.let_in()
                 return
             await self._commit(effects)
         except BatchFailed as failed:
@@ -171,8 +175,10 @@ class Driver(Generic[E]):
             return
         self._execute_all(effects)
         reach("after_batch")
+        await self.readers.let_in()
 
     def _begin(self) -> list[Effect]:
+        self.readers.hold()
         now = self._clock()
         if self._recorder is not None:
             self._recorder.told(now, None)
@@ -181,6 +187,7 @@ class Driver(Generic[E]):
     def _collect(self, taken: list[Input]) -> list[Effect]:
         """Let the engine handle what waits, within the bounds of a batch."""
         effects: list[Effect] = []
+        self.readers.hold()
         reach("before_engine")
         started_ms = self._clock().mono_ms
         deadline = self.engine.deadline
@@ -313,6 +320,8 @@ class Driver(Generic[E]):
         is_loaded = await self._reload()
         if self._failures > 1:
             pause_s = RECOVER_S_MIN * 2 ** min(self._failures - 2, 10)
+            if is_loaded:
+                await self.readers.let_in()
             await self._refuse_for(min(pause_s, RECOVER_S_MAX))
         if not is_loaded:
             return
@@ -334,6 +343,8 @@ class Driver(Generic[E]):
             self._failures += 1
             self.failure = _storage_error(error)
             self._note("driver.load_failed", self.failure, in_a_row=self._failures)
+            # The old engine is all there is, and what it holds may never have come to disk.
+            self.readers.turn_away(self.failure)
             return False
         self.engine = engine
         if self._recorder is not None:

@@ -151,6 +151,10 @@ class Node:
             )
         )
 
+    async def settled(self) -> None:
+        """Return when all that `replica` shows is on disk; see `Readers.settled`."""
+        await self._parts.driver.readers.settled()
+
     async def sync_now(self) -> object:
         """Begin to compare with every connected peer; what comes of it is in `status`."""
         return await self.request(SyncNow)

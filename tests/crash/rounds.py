@@ -41,7 +41,7 @@ from tests.crash.power import Disk, Step, read_trace, traced
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A crash point that is not reached by then is a mistake of the test.
-STORM_S_MAX = 20.0
+STORM_S_MAX = 60.0
 LANES = (LANE_AUTHORITY, LANE_DATA)
 
 

@@ -105,7 +105,8 @@ class Writer:
         author = self.node.node_key
         places = [worknode_id(root, 0, author + (c.nonce or b"")) for c in creates]
         self.task, *self.folders = places
-        await self.submit(creates)
+        while not await self.submit(creates):
+            pass
         for k in itertools.count(1):
             await self.once(k)
             await trio.sleep(self.rnd.choice(PAUSES_S))
@@ -156,7 +157,8 @@ class Writer:
 
     async def submit(
         self, writes: Sequence[Write], level: str = EVENTUAL, *, session: str = ""
-    ) -> None:
+    ) -> bool:
+        """Say it, ask for it, say what came of it; whether it was acknowledged."""
         number = next(self.ids)
         say("submit", number, [step_of(write, self.node.node_key) for write in writes])
         try:
@@ -164,9 +166,10 @@ class Writer:
         except MeshError as error:
             say("error", number, f"{type(error).__name__}: {error} ({error.__cause__!r})")
             await trio.sleep(REFUSED_S)
-            return
+            return False
         assert isinstance(done, Submitted)
         say("ack", number, done.hlc, done.entry.hex())
+        return True
 
     async def grant(self) -> None:
         number = next(self.ids)

@@ -6,7 +6,9 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 import trio
 
 from capability.bodies import JOIN
@@ -196,3 +198,48 @@ async def test_a_full_disk_loses_nothing_and_shows_peers_nothing(tmp_path: Path)
             assert await agree(alpha, beta) != agreed
             assert alpha.replica.counts()["worknodes"] == 14
             assert alpha.replica.forked() == beta.replica.forked() == []
+
+
+async def test_nobody_reads_what_is_not_on_disk(autojump_clock: object) -> None:
+    """Neither while a commit is under way, nor after it has failed."""
+    async with running() as made:
+        seen: list[int] = []
+
+        async def read() -> None:
+            await made.driver.readers.settled()
+            assert not made.store.is_committing
+            seen.append(made.driver.engine.replica.counts()["worknodes"])
+
+        async def look() -> None:
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(read)
+
+        told: list[object] = []
+        await in_one_failing_batch(made, partial(ask_all, made, told), look)
+        await made.settle()
+        # One write came to disk before; those of the failed batch were never shown.
+        assert seen == [1] * 3
+        assert made.driver.engine.replica.counts()["worknodes"] == 1
+        await look()
+        assert seen == [1] * 6
+
+
+async def test_readers_are_refused_while_nobody_knows_what_is_on_disk(
+    autojump_clock: object,
+) -> None:
+    async with running() as made:
+        load = made.driver._load
+
+        def refuse(now: object) -> Any:
+            raise StorageError("the disk is gone", hint="look at it")
+
+        made.driver._load = refuse
+        told: list[object] = []
+        await in_one_failing_batch(made, partial(ask_all, made, told))
+        with pytest.raises(StorageError, match="the disk is gone"):
+            await made.driver.readers.settled()
+        made.driver._load = load
+        await trio.sleep(30)
+        await made.driver.readers.settled()
+        assert made.driver.engine.replica.counts()["worknodes"] == 1
