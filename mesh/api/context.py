@@ -59,8 +59,8 @@ class Operation:
     A row of the table.
 
     `bytes_max` bounds its arguments as JSON text. An `is_read` operation answers from the replica
-    alone, so it begins when what that shows is on disk; others wait for a reply. A `is_stream` operation lasts until the caller
-    goes away and takes none of the places of those that end.
+    alone, so it begins when what that shows is on disk; others wait for a reply. An `is_stream`
+    operation lasts until the caller goes away and takes none of the places of those that end.
     """
 
     name: str

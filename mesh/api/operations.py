@@ -8,6 +8,7 @@ from typing import Any, Final
 from mesh.api import history, importing, meshing, worknodes
 from mesh.api.arguments import check
 from mesh.api.context import Context, Operation
+from mesh.core.errors import DamagedRecord
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     operation.name: operation
@@ -34,4 +35,8 @@ async def perform(context: Context, operation: Operation, given: object) -> Any:
     if operation.is_read:
         # What is folded and not on disk may be gone in a moment, and nobody shall act on it.
         await context.node.settled()
-    return await operation.handler(context, arguments)
+    try:
+        return await operation.handler(context, arguments)
+    except DamagedRecord as error:
+        context.node.distrust(error)
+        raise

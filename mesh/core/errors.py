@@ -96,6 +96,10 @@ class StorageError(MeshError):
     code = "storage"
 
 
+class DamagedRecord(StorageError):
+    """What is folded of a Worknode cannot be read; folding the log again brings it back."""
+
+
 class RemoteError(MeshError):
     """A peer's fault. Raised by decoders only; its link is closed, nobody else is touched."""
 

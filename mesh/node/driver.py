@@ -24,7 +24,7 @@ import trio
 from attrs import define, field
 
 from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
-from mesh.core.errors import MeshError, StorageError, Unavailable, Unknown
+from mesh.core.errors import DamagedRecord, MeshError, StorageError, Unavailable, Unknown
 from mesh.core.events import Event
 from mesh.core.inputs import (
     Address,
@@ -37,7 +37,7 @@ from mesh.core.inputs import (
     Tick,
 )
 from mesh.core.limits import BATCH_INPUTS_MAX, TICK_MS_MIN
-from mesh.core.records import Record
+from mesh.core.records import PutSnapshot, Record
 from mesh.node import step
 from mesh.node.clock import Clock, system_now
 from mesh.node.crashpoints import is_armed, reach
@@ -125,6 +125,8 @@ class Driver(Generic[E]):
     _first_link: int = 0
     _failures: int = 0
     _ticked_ms: int = 0
+    #: Why the engine is to be built from the log alone.
+    _doubt: MeshError | None = None
     #: Links of which the engine has been told that they are full; at most the open ones.
     _full: set[int] = field(factory=set)
 
@@ -147,12 +149,22 @@ class Driver(Generic[E]):
             while True:
                 if self.failure is not None:
                     await self._recover()
-                else:
-                    await self.inbox.wait(self._wait_until_s())
-                    await self._attempt(self._collect)
+                    continue
+                await self.inbox.wait(self._wait_until_s())
+                if self._doubt is not None:
+                    self._fail([], self._doubt)
+                    continue
+                await self._attempt(self._collect)
         finally:
             self.requests.stop()
             self.readers.turn_away(Unavailable("the node is stopping", hint="start it again"))
+
+    def distrust(self, error: MeshError) -> None:
+        """A reader found that the engine holds what cannot be read: build it anew, from the log."""
+        if self.failure is None:
+            self._doubt = error
+            self.readers.hold()
+            self.inbox.put_back(())
 
     def _wait_until_s(self) -> float:
         deadline = self.engine.deadline
@@ -252,7 +264,7 @@ class Driver(Generic[E]):
             except Exception as error:
                 if self._recorder is not None:
                     self._recorder.committed(is_durable=False)
-                raise BatchFailed(_storage_error(error)) from error
+                raise BatchFailed(step.storage_error(error)) from error
         reach("after_commit")
         if self._recorder is not None:
             self._recorder.committed(is_durable=True)
@@ -307,6 +319,9 @@ class Driver(Generic[E]):
     def _fail(self, taken: list[Input], error: MeshError) -> None:
         self._failures += 1
         self.failure = error
+        if isinstance(error, DamagedRecord) or not isinstance(error, StorageError):
+            # No refusal of the disk: what went wrong inside may have come from the snapshot.
+            self._doubt = error
         for item in taken:
             self.requests.fail(item, error)
         # Taken in an earlier batch, whose records are on disk: nobody knows how far it came.
@@ -338,10 +353,13 @@ class Driver(Generic[E]):
         now = self._clock()
         try:
             with trio.CancelScope(shield=True):
+                if self._doubt is not None:
+                    await self._in_thread(self._store.commit, [PutSnapshot(0, b"")])
+                    self._doubt = None
                 engine: E = await self._in_thread(self._load, now)
         except Exception as error:  # noqa: BLE001 - reads go on, it is tried again
             self._failures += 1
-            self.failure = _storage_error(error)
+            self.failure = step.storage_error(error)
             self._note("driver.load_failed", self.failure, in_a_row=self._failures)
             # The old engine is all there is, and what it holds may never have come to disk.
             self.readers.turn_away(self.failure)
@@ -371,14 +389,3 @@ class _Watched(list[Record]):
     def __iter__(self) -> Iterator[Record]:
         yield from super().__iter__()
         reach("in_commit")
-
-
-def _storage_error(error: BaseException) -> MeshError:
-    if isinstance(error, MeshError):
-        return error
-    failure = StorageError(
-        f"the disk refused: {type(error).__name__}: {error}",
-        hint="free space or repair the disk; `mesh doctor` says more",
-    )
-    failure.__cause__ = error
-    return failure

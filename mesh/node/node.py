@@ -155,6 +155,10 @@ class Node:
         """Return when all that `replica` shows is on disk; see `Readers.settled`."""
         await self._parts.driver.readers.settled()
 
+    def distrust(self, error: MeshError) -> None:
+        """What `replica` shows cannot be read: have it folded again from the log."""
+        self._parts.driver.distrust(error)
+
     async def sync_now(self) -> object:
         """Begin to compare with every connected peer; what comes of it is in `status`."""
         return await self.request(SyncNow)

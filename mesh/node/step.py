@@ -74,3 +74,15 @@ def _internal_error(error: Exception) -> MeshError:
         f"internal error: {type(error).__name__}: {error}",
         hint="nothing was written; please report it with node.log",
     )
+
+
+def storage_error(error: BaseException) -> MeshError:
+    """What the disk or the building of an engine failed with, for people."""
+    if isinstance(error, MeshError):
+        return error
+    failure = StorageError(
+        f"the disk refused: {type(error).__name__}: {error}",
+        hint="free space or repair the disk; `mesh doctor` says more",
+    )
+    failure.__cause__ = error
+    return failure

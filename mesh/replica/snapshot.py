@@ -17,6 +17,7 @@ from capability.verdict import Verdict
 from crdt.codec import Value, encode, unpack
 from crdt.errors import CodecError, CrdtError
 from crdt.tree import Move
+from mesh.core.errors import DamagedRecord
 from mesh.replica.fold import data_of, touched_by
 from mesh.replica.held import Held
 from mesh.worknode.record import is_moved, unpack_record
@@ -26,7 +27,15 @@ from mesh.worknode.store import Birth, Store
 FOLD_VERSION: Final = 2
 _DEPTH_MAX: Final = 8
 #: What comes of bytes that are taken for rows and are none.
-DISORDER: Final = (CrdtError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
+DISORDER: Final = (
+    CrdtError,
+    DamagedRecord,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 #: Rows that are encoded and decoded together, so that neither needs a second copy of everything.
 _PAGE_ROWS: Final = 512
 

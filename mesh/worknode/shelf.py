@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
+from crdt.errors import CrdtError
+from mesh.core.errors import DamagedRecord
+
 Record = TypeVar("Record")
+
+#: What comes of bytes that are no record.
+_DISORDER: Final = (CrdtError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
 
 #: Records that are kept unpacked. A guess: what a busy day works on, 50 MB at most.
 HOT_MAX: Final = 16_384
@@ -47,7 +53,7 @@ class Shelf(Generic[Record]):
             packed = self._cold.get(node)
             if packed is None:
                 return None
-            record = self._unpack(packed)
+            record = self._open(node, packed)
             if len(self._recent) >= _RECENT_MAX:
                 self._recent.pop(next(iter(self._recent)))
             self._recent[node] = record
@@ -57,12 +63,22 @@ class Shelf(Generic[Record]):
         """The record for changing, until the next `cool`; None if there is none."""
         record = self._hot.get(node)
         if record is None:
-            packed = self._cold.pop(node, None)
+            packed = self._cold.get(node)
             if packed is None:
                 return None
+            record = self._hot[node] = self._open(node, packed)
+            del self._cold[node]
             self._recent.pop(node, None)
-            record = self._hot[node] = self._unpack(packed)
         return record
+
+    def _open(self, node: bytes, packed: bytes) -> Record:
+        try:
+            return self._unpack(packed)
+        except _DISORDER as error:
+            raise DamagedRecord(
+                f"this node's snapshot of the Worknode {node.hex()} cannot be read: {error}",
+                hint="the node folds its log again by itself; try again in a moment",
+            ) from error
 
     def packed(self, node: bytes) -> bytes | None:
         """The bytes of a record that rests, None of any other."""
