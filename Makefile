@@ -9,12 +9,13 @@ READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow bench docs clean distclean
+.PHONY: help setup demo test slow coverage mutants bench docs clean distclean
 
 help:
 	@echo "make demo    the main job on this machine (DATA=folder: with your own data)"
 	@echo "make test    everything CI runs: format, lint, types, tests"
 	@echo "make slow    the long tests, with new random examples on every run"
+	@echo "make coverage  which lines the tests run; make mutants: whether they notice changes"
 	@echo "make bench   measure beside pycrdt and loro, and print the numbers"
 	@echo "make docs    build the documentation into reports/docs"
 	@echo "make clean   remove caches and builds; make distclean: the environment, too"
@@ -55,6 +56,24 @@ $(VENV)/.fuzz: $(READY)
 slow: $(READY) $(VENV)/.fuzz
 	$(BIN)/python -m pytest -m slow --hypothesis-profile=slow --timeout=3600 \
 	  -o cache_dir=.pytest_cache/slow --junit-xml=reports/slow.xml
+
+# Not part of `make test`, which it would make half as fast. What the lines are is printed, too.
+COVERING := tests/crdt tests/capability tests/vectors tests/mesh/test_*.py tests/mesh/replica \
+  tests/mesh/gossip tests/mesh/storage tests/mesh/worknode tests/mesh/channel tests/mesh/node \
+  tests/attack tests/crash tests/worst tests/replay tests/fuzz
+
+coverage: $(READY)
+	@mkdir -p reports/coverage
+	$(BIN)/python -m coverage run -m pytest $(COVERING)
+	@$(BIN)/python -m tests.covered
+
+# Hours at first; goes on where it was stopped. PACKAGES=crdt: one of them.
+$(VENV)/.mutants: $(READY)
+	@$(PIP) install --editable '.[mutants]'
+	@touch $@
+
+mutants: $(VENV)/.mutants
+	@$(BIN)/python -m tests.mutants $(PACKAGES)
 
 # The peers are no part of the set-up: whoever only develops needs none of them.
 bench: $(READY)

@@ -16,4 +16,8 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+# Few, for thousands of runs: `make mutants`. What survives them meets the default profile.
+settings.register_profile(
+    "mutants", settings.get_profile("default"), max_examples=25, database=None
+)
 settings.load_profile("default")

@@ -32,12 +32,18 @@ _WRITTEN: Final = re.compile(r"Test unit written to (\S+)")
 
 @frozen
 class Tally:
-    """What came of one run. `edges` is libFuzzer's coverage: edges of the code under test."""
+    """
+    What came of one run.
+
+    `edges` is libFuzzer's coverage: edges of the code under test that any input of the corpus took.
+    `features` also tells how often an edge was taken, and what was compared.
+    """
 
     target: str
     executions: int
     cpu_s: float
     edges: int
+    features: int
     #: The file of the input that broke it, empty if none did.
     finding: str
     words: str
@@ -46,7 +52,7 @@ class Tally:
         how = f"broken by {self.finding}" if self.finding else "no finding"
         return (
             f"{self.target}: {self.executions} executions in {self.cpu_s:.0f} CPU s, "
-            f"{self.edges} edges, {how}"
+            f"{self.edges} edges, {self.features} features, {how}"
         )
 
 
@@ -86,6 +92,7 @@ def campaign(name: str, corpus: Path, *, seconds: int, seed: int = 0) -> Tally:
         executions=int(executed[1]) if executed else 0,
         cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         edges=int(seen[-1][0]) if seen else 0,
+        features=int(seen[-1][1]) if seen else 0,
         finding=written[1] if written else "",
         words=_told(said) if written else "",
     )

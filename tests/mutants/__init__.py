@@ -1,0 +1,1 @@
+"""Mutation testing: the code is changed in thousands of small ways, and the tests must notice."""

@@ -1,0 +1,41 @@
+"""
+Change the code in small ways, and see whether the tests notice: `python -m tests.mutants crdt`.
+
+It can be stopped at any time and goes on where it was; what is decided about a function stays
+until the function changes. `--again` shows those that survived to the tests as they are now, and
+`--survivors` prints them. What was judged once is in `judged.toml`, with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.mutants.judge import Verdicts
+from tests.mutants.stage import STAGES_OF, prepare
+from tests.mutants.work import confirm, run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("packages", nargs="*", help=f"of {', '.join(STAGES_OF)}; all by default")
+    parser.add_argument("--survivors", action="store_true", help="only print, run nothing")
+    parser.add_argument("--again", action="store_true", help="only those that survived before")
+    said = parser.parse_args()
+    left = 0
+    for name in said.packages or STAGES_OF:
+        stage = STAGES_OF[name]
+        if not said.survivors:
+            prepare(stage)
+            run(stage, again=said.again)
+            confirm(stage)
+        verdicts = Verdicts.read(stage)
+        print(verdicts.table())
+        for mutant in verdicts.unjudged():
+            print(mutant.shown())
+        left += len(verdicts.unjudged())
+    return min(left, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Running the mutants of one stage: quickly at first, then the survivors one by one in earnest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tests.mutants.stage import Stage
+
+SURVIVED: Final = 0
+#: A mutant of a function that no test calls while it runs: it may run while a module is loaded.
+UNTESTED: Final = 33
+#: Of one run of a stage's tests; what takes longer is stuck, so it was noticed.
+CONFIRM_S_MAX: Final = 1_800
+_MUTMUT: Final = Path(sys.executable).with_name("mutmut")
+
+
+def run(stage: Stage, *, again: bool) -> None:
+    """Have mutmut decide what is not decided, or show the survivors to today's tests."""
+    names: list[str] = []
+    if again:
+        names = [key for key, code in verdicts(stage).items() if code in {SURVIVED, UNTESTED}]
+        if not names:
+            return
+        confirmed(stage).unlink(missing_ok=True)
+    command = [str(_MUTMUT), "run", "--max-children", "1", *names]
+    subprocess.run(command, cwd=stage.folder, check=True)
+
+
+def verdicts(stage: Stage) -> dict[str, int | None]:
+    """Mutant → the exit code of the tests under it; None while it has not been tried."""
+    found: dict[str, int | None] = {}
+    for path in _metas(stage):
+        found |= json.loads(path.read_text())["exit_code_by_key"]
+    return found
+
+
+def confirm(stage: Stage) -> None:
+    """
+    Write each survivor into the source, and run all of the stage's tests with all examples.
+
+    This is slow, and fair: mutmut switches mutants on only after all is imported, which what runs
+    at import does not feel, and its runs try few examples.
+    """
+    known = read_confirmed(stage)
+    for key, code in verdicts(stage).items():
+        if code not in {SURVIVED, UNTESTED}:
+            continue
+        diff = _diff(stage, key)
+        row = known.get(key)
+        if row is not None and row["diff"] == diff:
+            continue
+        with _applied(stage, key):
+            killed = _fails(stage)
+        known[key] = {"diff": diff, "killed": killed}
+        confirmed(stage).write_text(json.dumps(known, indent=1))
+
+
+def confirmed(stage: Stage) -> Path:
+    return stage.folder / "confirmed.json"
+
+
+def read_confirmed(stage: Stage) -> dict[str, Any]:
+    path = confirmed(stage)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _metas(stage: Stage) -> list[Path]:
+    return sorted((stage.folder / "mutants" / stage.package).rglob("*.meta"))
+
+
+def _diff(stage: Stage, key: str) -> str:
+    """The lines taken and the lines given, without their surroundings."""
+    command = [str(_MUTMUT), "show", key]
+    said = subprocess.run(command, cwd=stage.folder, capture_output=True, text=True, check=True)
+    lines = said.stdout.splitlines()
+    return "\n".join(
+        line for line in lines if line[:1] in {"-", "+"} and line[:3] not in {"---", "+++"}
+    )
+
+
+@contextmanager
+def _applied(stage: Stage, key: str) -> Iterator[None]:
+    path = _source(stage, key)
+    before, times = path.read_bytes(), path.stat()
+    try:
+        subprocess.run(
+            [str(_MUTMUT), "apply", key], cwd=stage.folder, check=True, capture_output=True
+        )
+        assert path.read_bytes() != before, f"{key} changed nothing"
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _source(stage: Stage, key: str) -> Path:
+    for meta in _metas(stage):
+        if key in json.loads(meta.read_text())["exit_code_by_key"]:
+            return stage.folder / meta.relative_to(stage.folder / "mutants").with_suffix("")
+    raise LookupError(key)
+
+
+def _fails(stage: Stage) -> bool:
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    try:
+        done = subprocess.run(
+            [*command, *stage.tests],
+            cwd=stage.folder,
+            capture_output=True,
+            check=False,
+            timeout=CONFIRM_S_MAX,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode != 0
