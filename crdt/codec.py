@@ -24,7 +24,17 @@ from crdt.errors import CodecError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DEPTH_MAX", "INT_MAX", "INT_MIN", "Value", "check", "decode", "encode", "unpack"]
+__all__ = [
+    "DEPTH_MAX",
+    "INT_MAX",
+    "INT_MIN",
+    "Value",
+    "check",
+    "decode",
+    "encode",
+    "first",
+    "unpack",
+]
 
 Value: TypeAlias = "bool | int | str | bytes | tuple[Value, ...] | None"
 
@@ -103,6 +113,25 @@ def unpack(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> Value:
     value = _unpack(data)
     if _pack_checked(value) != data:
         raise CodecError(f"{size} bytes are not in canonical form")
+    return value
+
+
+def first(data: bytes) -> Value:
+    """
+    The first item of the array that *data* are, which this program has encoded itself.
+
+    Nothing else of them is looked at, and nothing is checked.
+
+    Raises:
+        CodecError: They are no array, or no MessagePack.
+    """
+    unpacker = msgpack.Unpacker(use_list=False, max_buffer_size=len(data))
+    try:
+        unpacker.feed(data)
+        unpacker.read_array_header()
+        value: Value = unpacker.unpack()
+    except Exception as error:
+        raise CodecError(f"{len(data)} bytes are no array: {type(error).__name__}") from error
     return value
 
 

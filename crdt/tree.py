@@ -30,6 +30,7 @@ from crdt.errors import BirthConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["MovableTree", "Move", "MoveKey"]
 
@@ -47,6 +48,7 @@ class Move:
     meta: bytes
 
 
+_NOBODY: "Final[AbstractSet[bytes]]" = frozenset()
 _key: Final = attrgetter("key")
 # Stands in the undo record of a move that was skipped; its key and nodes mean nothing.
 _SKIPPED: Final = Move((), b"", b"", b"")
@@ -167,6 +169,10 @@ class MovableTree:
         Not by position: the position of a node at its birth place is its creation's business.
         """
         return tuple(sorted(self._children.get(parent, ())))
+
+    def family(self, parent: bytes) -> "AbstractSet[bytes]":
+        """`children` in no order, as they are and will be: to look at, and not to be kept."""
+        return self._children.get(parent, _NOBODY)
 
     def is_ancestor(self, ancestor: bytes, node: bytes) -> bool:
         """Whether *ancestor* is above *node*; nothing is above itself. Cost: O(depth)."""

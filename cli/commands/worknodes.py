@@ -40,6 +40,9 @@ _FILE = click.option(
     "--file", type=click.File("r"), metavar="PATH", help="The description, from a file or -."
 )
 
+_LIMIT = click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+_PAST = click.option("--past", metavar="NODE", help="Only what comes behind this one.")
+
 
 @command("create")
 @click.argument("title")
@@ -89,7 +92,8 @@ def show(app: App, node: str) -> None:
 @click.option("--kind", help="Only of this kind.")
 @click.option("--status", help="Only with this status.")
 @click.option("--archived", is_flag=True, help="What was archived, instead.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@_PAST
+@_LIMIT
 def list_(
     app: App,
     *,
@@ -97,6 +101,7 @@ def list_(
     kind: str | None,
     status: str | None,
     archived: bool,
+    past: str | None,
     limit: int | None,
 ) -> None:
     """Worknodes, filtered, in the order of the tree."""
@@ -105,22 +110,27 @@ def list_(
         "kind": kind,
         "status": status,
         "archived": archived,
+        "past": past,
         "limit": limit,
     }
+    _list(app, arguments)
+
+
+def _list(app: App, arguments: dict[str, Any]) -> None:
     data = app.call("list", arguments)
     app.done(data, render.worknodes(data))
-    if limit is None and len(data) >= LIST_MAX:
-        app.note(f"only the first {LIST_MAX} are shown; name a place with --under")
+    if arguments["limit"] is None and len(data) >= LIST_MAX:
+        app.note(f"{LIST_MAX} are shown, there may be more: --past {render.short(data[-1])}")
 
 
 @command("search")
 @click.argument("text")
 @click.option("--under", metavar="NODE", help="Only below this one.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
-def search(app: App, text: str, under: str | None, limit: int | None) -> None:
+@_PAST
+@_LIMIT
+def search(app: App, text: str, under: str | None, past: str | None, limit: int | None) -> None:
     """Worknodes with TEXT in the title or description, whatever the case of letters."""
-    data = app.call("list", {"text": text, "under": under, "limit": limit})
-    app.done(data, render.worknodes(data))
+    _list(app, {"text": text, "under": under, "past": past, "limit": limit})
 
 
 @command("tree")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -40,9 +40,7 @@ class Context:
     def labels(self) -> Callable[[bytes], str]:
         """Names of authors: this node's own, those of grants, else what peers call themselves."""
         node = self.node
-        peers = cast("list[dict[str, str]]", node.status()["peers"])
-        known = {bytes.fromhex(peer["node_id"]): peer["name"] for peer in peers}
-        known[node.node_key] = node.name
+        known = {**node.peer_names(), node.node_key: node.name}
 
         def label(author: bytes) -> str:
             return node.replica.label(author) or known.get(author, "")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, dropwhile, islice
 from typing import Any, Final
 
 import trio
@@ -92,29 +92,44 @@ async def _list(context: Context, given: dict[str, Any]) -> Any:
         under = TRASH
     words = (given["text"] or "").casefold()
 
-    def keeps(item: dict[str, Any]) -> bool:
-        return (
-            given["kind"] in {None, item["kind"]}
-            and given["status"] in {None, item["status"]}
-            and (not words or words in _words(item))
-        )
+    def keeps(views: Views, node: bytes) -> bool:
+        return views.is_wanted(node, kind=given["kind"], status=given["status"], words=words)
 
-    found = await _views(context, walk(replica.store, under), keeps, given["limit"])
+    every = walk(replica.store, under)
+    if given["past"]:
+        every = _past(every, resolve(replica, given["past"]), given["past"])
+    if given["kind"] is None and given["status"] is None and not words:
+        every = islice(every, given["limit"])
+    found = await _views(context, every, keeps, given["limit"])
     return [item for _, item in found]
+
+
+def _past(
+    every: Iterator[tuple[int, bytes]], node: bytes, named: str
+) -> Iterator[tuple[int, bytes]]:
+    """What comes behind *node*."""
+    rest = dropwhile(lambda item: item[1] != node, every)
+    if next(rest, None) is None:
+        raise Precondition(
+            f"{named!r:.200} does not stand there now, so nothing comes behind it",
+            hint="begin anew, without --past",
+        )
+    return rest
 
 
 async def _tree(context: Context, given: dict[str, Any]) -> Any:
     replica = context.node.replica
     under = resolve(replica, given["node"]) if given["node"] else replica.store.root
     below = walk(replica.store, under, depth_max=given["depth"])
-    found = await _views(context, chain([(0, under)], below), lambda _: True, given["limit"])
+    every = islice(chain([(0, under)], below), given["limit"])
+    found = await _views(context, every, lambda *_: True, given["limit"])
     return [{**item, "depth": depth} for depth, item in found]
 
 
 async def _views(
     context: Context,
     nodes: Iterable[tuple[int, bytes]],
-    keeps: Callable[[dict[str, Any]], bool],
+    keeps: Callable[[Views, bytes], bool],
     limit: int,
 ) -> list[tuple[int, dict[str, Any]]]:
     """
@@ -125,21 +140,18 @@ async def _views(
     """
     replica = context.node.replica
     found: list[tuple[int, dict[str, Any]]] = []
-    views = Views(replica, label=context.labels())
-    for number, (depth, node) in enumerate(list(nodes)):
+    label = context.labels()
+    views = Views(replica, label=label)
+    for number, (depth, node) in enumerate(list(nodes), 1):
         if len(found) >= limit:
             break
-        item = views.view(node)
-        if keeps(item):
-            found.append((depth, item))
+        if keeps(views, node):
+            found.append((depth, views.view(node)))
         if number % _TURN_VIEWS == 0:
             await trio.lowlevel.checkpoint()
             await context.node.settled()
+            views = Views(replica, label=label)
     return found
-
-
-def _words(item: dict[str, Any]) -> str:
-    return f"{item['title']}\n{item['fields'].get('description') or ''}".casefold()
 
 
 async def _update(context: Context, given: dict[str, Any]) -> Any:
@@ -215,6 +227,7 @@ OPERATIONS: Final = (
             Argument("status"),
             Argument("text"),
             Argument("archived", "flag", default=False),
+            Argument("past"),
             _LIMIT,
         ),
         is_read=True,

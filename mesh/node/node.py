@@ -99,6 +99,11 @@ class Node:
             "mdns": "off" if parts.discovery is None else parts.discovery.problem or "ok",
         }
 
+    def peer_names(self) -> dict[bytes, str]:
+        """What the known peers call themselves. Cost: O(peers), where `status` looks at all."""
+        views = self._parts.driver.engine.membership.peers_view()
+        return {view.node: view.name for view in views if view.node}
+
     def subscribe(self, after: int | None = None) -> Subscription:
         """Events after a cursor, or from now on; see `Subscriptions.subscribe`."""
         return self._parts.subscriptions.subscribe(after)

@@ -18,13 +18,14 @@ from attrs import define, field
 
 from capability.ids import TRASH, WORKNODE_BYTES
 from capability.ops import NS_PLAIN
-from mesh.worknode.reading import Readable, register
+from mesh.worknode.reading import Readable, Sight, look
 from mesh.worknode.store import Store
 from mesh.worknode.text import ID_CHARACTERS, SHORT_CHARACTERS, TRASH_NAME, id_text
 
 #: A longer title is cut in paths.
 NAME_CHARACTERS_MAX: Final = 80
 _BITS: Final = 8 * WORKNODE_BYTES
+_CHARACTER_BITS: Final = 5
 
 
 @define
@@ -58,11 +59,11 @@ class IdIndex:
         """How many characters the nearest other id has in common with *node*."""
         at = bisect_left(self.ids, node)
         around = self.ids[max(0, at - 1) : at + 2]
-        mine, most = id_text(node), 0
+        mine, most = int.from_bytes(node, "big"), 0
         for other in around:
             if other != node:
-                theirs = id_text(other)
-                most = max(most, next(i for i in range(ID_CHARACTERS) if mine[i] != theirs[i]))
+                unequal = (mine ^ int.from_bytes(other, "big")).bit_length()
+                most = max(most, (_BITS - unequal) // _CHARACTER_BITS)
         return most
 
 
@@ -91,16 +92,16 @@ def prefixed(store: Store, prefix: str) -> list[bytes]:
     """The born Worknodes whose ids begin with *prefix*, in base32. Cost: O(log n + found)."""
     padded = prefix.upper() + "A" * (ID_CHARACTERS - len(prefix)) + "======"
     low = int.from_bytes(base64.b32decode(padded), "big")
-    free = max(0, _BITS - 5 * len(prefix))
+    free = max(0, _BITS - _CHARACTER_BITS * len(prefix))
     high = low | ((1 << free) - 1)
     return index_of(store).between(
         low.to_bytes(WORKNODE_BYTES, "big"), high.to_bytes(WORKNODE_BYTES, "big")
     )
 
 
-def title_of(replica: Readable, node: bytes) -> str:
+def title_of(replica: Readable, node: bytes, sight: Sight | None = None) -> str:
     """The title, of the root the mesh's name while it has none; empty if there is no text."""
-    title = register(replica, node, NS_PLAIN, "title")
+    title = (sight or look(replica, node)).register(NS_PLAIN, "title")
     if isinstance(title, str) and title:
         return title
     return replica.name if node == replica.store.root else ""
@@ -108,14 +109,17 @@ def title_of(replica: Readable, node: bytes) -> str:
 
 def safe_name(title: str) -> str:
     """A title as one name of a path; empty if nothing of it can stand there."""
-    words = "".join(c if c.isprintable() and c != "/" else "-" if c == "/" else " " for c in title)
+    words = title
+    if not title.isprintable() or "/" in title:
+        kept = (c if c.isprintable() and c != "/" else "-" if c == "/" else " " for c in title)
+        words = "".join(kept)
     name = " ".join(words.split())[:NAME_CHARACTERS_MAX].rstrip()
     return "" if name in {".", ".."} else name
 
 
-def name_of(replica: Readable, node: bytes) -> str:
+def name_of(replica: Readable, node: bytes, sight: Sight | None = None) -> str:
     """What a Worknode is called in paths: its title made safe, else its short id."""
-    return safe_name(title_of(replica, node)) or short_id(replica, node)
+    return safe_name(title_of(replica, node, sight)) or short_id(replica, node)
 
 
 def above(store: Store, node: bytes) -> Iterator[bytes]:

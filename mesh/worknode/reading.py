@@ -6,8 +6,10 @@ Reading cells as the doors show them: sealed state, overlaid with LOCAL rows tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from attrs import frozen
 
 from capability.values import Value
 from crdt.codec import encode
@@ -16,6 +18,7 @@ from mesh.worknode.cells import (
     COUNTER,
     LOG,
     REGISTER,
+    Cell,
     CellKey,
     CounterCell,
     Dot,
@@ -73,25 +76,68 @@ class Readable(Protocol):
     def label(self, author: bytes) -> str: ...
 
 
+@frozen
+class Sight:
+    """One Worknode at one instant: what is folded of it, and the LOCAL rows that wait on top."""
+
+    cells: Mapping[CellKey, Cell]
+    rows: Sequence[WaitingRow]
+
+    def cell_keys(self) -> list[CellKey]:
+        """The cells that have something to show, with those that only LOCAL rows fill; sorted."""
+        found = [key for key, cell in self.cells.items() if not cell.empty()]
+        return sorted({*found, *(row.cell[1] for row in self.rows)} if self.rows else found)
+
+    def register(self, ns: int, name: str) -> Value:
+        """What a register shows; None when it is unset."""
+        cell = self.cells.get((ns, name, REGISTER))
+        stamp, value = -1, None
+        if isinstance(cell, RegisterCell):
+            if not self.rows:
+                return cell.value
+            stamp, value = cell.hlc, cell.value
+        for row in self.rows:
+            write = row.write
+            if not isinstance(write, SetRegister) or (write.ns, write.name) != (ns, name):
+                continue
+            if row.hlc > stamp:
+                stamp, value = row.hlc, write.value
+        return value
+
+    def members(self, ns: int, name: str, type_code: int) -> list[Value]:
+        """The live values of a set or multi-value register, each once, by their encodings."""
+        cell = self.cells.get((ns, name, type_code))
+        return distinct(cell) if isinstance(cell, DotCell) else []
+
+    def total(self, ns: int, name: str) -> int:
+        """What a counter shows."""
+        cell = self.cells.get((ns, name, COUNTER))
+        waiting = (row.write for row in self.rows)
+        return (cell.total if isinstance(cell, CounterCell) else 0) + sum(
+            write.amount
+            for write in waiting
+            if isinstance(write, Increment) and (write.ns, write.name) == (ns, name)
+        )
+
+
+_NOTHING: Final[Mapping[CellKey, Cell]] = {}
+
+
+def look(replica: Readable, node: bytes) -> Sight:
+    """What is to be seen of *node* now; what is folded later shows in it or not."""
+    record = replica.store.worknodes.get(node)
+    cells = record.cells if record is not None else _NOTHING
+    return Sight(cells, replica.pending.of_node(node))
+
+
 def register(replica: Readable, node: bytes, ns: int, name: str) -> Value:
     """What a register shows; None when it is unset."""
-    cell = replica.store.cell(node, (ns, name, REGISTER))
-    stamp, value = -1, None
-    if isinstance(cell, RegisterCell):
-        stamp, value = cell.hlc, cell.value
-    for row in replica.pending.of_node(node):
-        write = row.write
-        if not isinstance(write, SetRegister) or (write.ns, write.name) != (ns, name):
-            continue
-        if row.hlc > stamp:
-            stamp, value = row.hlc, write.value
-    return value
+    return look(replica, node).register(ns, name)
 
 
 def members(replica: Readable, node: bytes, ns: int, name: str, type_code: int) -> list[Value]:
     """The live values of a set or multi-value register, each once, by their encodings."""
-    cell = replica.store.cell(node, (ns, name, type_code))
-    return distinct(cell) if isinstance(cell, DotCell) else []
+    return look(replica, node).members(ns, name, type_code)
 
 
 def distinct(cell: DotCell) -> list[Value]:
@@ -99,17 +145,6 @@ def distinct(cell: DotCell) -> list[Value]:
     # Equal bytes are equal values; in Python True == 1.
     found = {encode(value): value for _, value in cell.dots.values()}
     return [found[key] for key in sorted(found)]
-
-
-def total(replica: Readable, node: bytes, ns: int, name: str) -> int:
-    """What a counter shows."""
-    cell = replica.store.cell(node, (ns, name, COUNTER))
-    waiting = [row.write for row in replica.pending.of_node(node)]
-    return (cell.total if isinstance(cell, CounterCell) else 0) + sum(
-        write.amount
-        for write in waiting
-        if isinstance(write, Increment) and (write.ns, write.name) == (ns, name)
-    )
 
 
 def log(replica: Readable, node: bytes, ns: int, name: str) -> list[tuple[int, bytes, Value]]:
@@ -130,11 +165,3 @@ def log(replica: Readable, node: bytes, ns: int, name: str) -> list[tuple[int, b
             found.append((row.hlc, replica.author, write.value))
     found.sort(key=lambda item: item[0])
     return found
-
-
-def cells_of(replica: Readable, node: bytes) -> list[CellKey]:
-    """The cells that have something to show, with those that only LOCAL rows fill; sorted."""
-    record = replica.store.worknodes.get(node)
-    found = {key for key, cell in record.cells.items() if not cell.empty()} if record else set()
-    found.update(row.cell[1] for row in replica.pending.of_node(node))
-    return sorted(found)

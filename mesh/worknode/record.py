@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from crdt.codec import Value, encode, unpack
+from crdt.codec import Value, encode, first, unpack
 from crdt.tree import Move
 from mesh.worknode.cells import Cell, CellKey, CounterCell, Dot, DotCell, RegisterCell
 
@@ -74,6 +74,13 @@ def unpack_record(packed: bytes) -> Worknode:
     for key, child, parent, meta in moves:
         record.moves[key] = Move(key, child, parent, meta)
     return record
+
+
+def unpack_creates(packed: bytes) -> dict[Dot, Creation]:
+    """The `creates` of a record at rest, for a tenth of what the whole record costs."""
+    # They stand first.
+    creates: Any = first(packed[1:])
+    return {at: Creation(*creation) for at, *creation in creates}
 
 
 def _read_cell(kind: int, content: Any) -> Cell:

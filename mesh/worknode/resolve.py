@@ -25,7 +25,6 @@ from mesh.worknode.names import (
 from mesh.worknode.reading import Readable
 from mesh.worknode.store import Store
 from mesh.worknode.text import TRASH_NAME
-from mesh.worknode.view import siblings
 
 #: A shorter text is never taken for the beginning of an id.
 PREFIX_CHARACTERS_MIN: Final = 4
@@ -87,7 +86,7 @@ def _descend(replica: Readable, top: bytes, parts: list[str]) -> list[bytes]:
         level = [
             child
             for node in level
-            for child in siblings(replica.store, node)
+            for child in replica.store.siblings(node)
             if _is_called(replica, child, part)
         ]
     return [node for node in level if replica.store.exists(node)]

@@ -48,7 +48,7 @@ class Shelf(Generic[Record]):
 
     def get(self, node: bytes) -> Record | None:
         """The record for reading; a change of it may be lost."""
-        record = self._hot.get(node) or self._recent.get(node)
+        record = self.seen(node)
         if record is None:
             packed = self._cold.get(node)
             if packed is None:
@@ -58,6 +58,10 @@ class Shelf(Generic[Record]):
                 self._recent.pop(next(iter(self._recent)))
             self._recent[node] = record
         return record
+
+    def seen(self, node: bytes) -> Record | None:
+        """The record for reading, if it need not be unpacked."""
+        return self._hot.get(node) or self._recent.get(node)
 
     def warm(self, node: bytes) -> Record | None:
         """The record for changing, until the next `cool`; None if there is none."""

@@ -35,8 +35,16 @@ from mesh.worknode.cells import (
     dot_index,
     new_cell,
 )
-from mesh.worknode.record import Creation, Worknode, is_created, pack_record, unpack_record
+from mesh.worknode.record import (
+    Creation,
+    Worknode,
+    is_created,
+    pack_record,
+    unpack_creates,
+    unpack_record,
+)
 from mesh.worknode.shelf import Shelf
+from mesh.worknode.siblings import Siblings
 
 __all__ = ["Birth", "Births", "Creation", "Store", "Worknode"]
 
@@ -139,6 +147,7 @@ class Store:
     _keys: dict[CellKey, CellKey] = field(factory=dict, repr=False)
     _births_due: list[tuple[bytes, bytes]] = field(factory=list, repr=False)
     _moves_due: list[Move] = field(factory=list, repr=False)
+    _siblings: Siblings = field(factory=Siblings, repr=False, eq=False)
 
     @property
     def tree(self) -> MovableTree:
@@ -151,9 +160,14 @@ class Store:
         if self._births_due or self._moves_due:
             births, self._births_due = self._births_due, []
             moves, self._moves_due = self._moves_due, []
-            for node in (*self._tree.births(births), *self._tree.apply(moves)):
-                self.touch(node)
+            self._moved((*self._tree.births(births), *self._tree.apply(moves)))
         return self._tree
+
+    def _moved(self, nodes: Iterable[bytes]) -> None:
+        """The tree has put *nodes* where they are now."""
+        for node in nodes:
+            self.touch(node)
+            self._siblings.touch(self._tree.parent(node), node)
 
     def _spare_tree(self) -> None:
         if len(self._births_due) + len(self._moves_due) >= _TREE_WAITING_MAX:
@@ -192,6 +206,8 @@ class Store:
     def create(self, node: bytes, at: Dot, creation: Creation) -> None:
         """Join a counted create."""
         self._stamp(node, creation.hlc, at).creates[at] = creation
+        # Siblings stand in the order of their creation, too.
+        self._siblings.touch(self._tree.parent(node), node)
 
     def cell(self, node: bytes, key: CellKey) -> Cell | None:
         """A cell for reading, None when nothing was folded into it."""
@@ -303,8 +319,9 @@ class Store:
                 moves += record.moves
                 self.worknodes[node] = Worknode()
                 self.touch(node)
-        for moved in self.tree.retract(moves) if moves else ():
-            self.touch(moved)
+                self._siblings.touch(self._tree.parent(node), node)
+        if moves:
+            self._moved(self.tree.retract(moves))
 
     def replace_moves(self, renamed: Iterable[tuple[tuple[object, ...], Move, int, Dot]]) -> None:
         """Give provisional moves their final keys, once their entry has its id."""
@@ -315,8 +332,7 @@ class Store:
             record = self.worknodes.warm(item.child)
             if record is not None:
                 record.moves.pop(old, None)
-        for node in self.tree.retract([old for old, _, _, _ in items]):
-            self.touch(node)
+        self._moved(self.tree.retract([old for old, _, _, _ in items]))
         self.move((item, hlc, at) for _, item, hlc, at in items)
 
     # -- reading --------------------------------------------------------------------------------
@@ -331,12 +347,17 @@ class Store:
 
     def creation(self, node: bytes) -> tuple[Dot, Creation] | None:
         """The create that decides the kind: of several, the one with the least id."""
-        record = self.worknodes.get(node)
-        if record is None or not record.creates:
-            return None
-        if len(record.creates) == 1:
-            return next(iter(record.creates.items()))
-        return min(record.creates.items(), key=lambda item: self.dot_id(item[0]))
+        creates = self._creates(node)
+        if len(creates) < 2:
+            return next(iter(creates.items()), None)
+        return min(creates.items(), key=lambda item: self.dot_id(item[0]))
+
+    def _creates(self, node: bytes) -> Mapping[Dot, Creation]:
+        record = self.worknodes.seen(node)
+        if record is not None:
+            return record.creates
+        packed = self.worknodes.packed(node)
+        return {} if packed is None else unpack_creates(packed)
 
     def parent(self, node: bytes) -> bytes | None:
         """The place where it stands now; None for the root and for what was never born here."""
@@ -350,15 +371,23 @@ class Store:
         creation = self.creation(node)
         return creation[1].position if creation else b""
 
-    def children(self, node: bytes) -> list[bytes]:
-        """Existing children in sibling order: (position, id)."""
-        found = [child for child in self.tree.children(node) if self.exists(child)]
-        found.sort(key=lambda child: (self.position(child), child))
-        return found
+    def siblings(self, parent: bytes) -> list[bytes]:
+        """
+        What stands under *parent*: by position, and in the order of creation where positions tie.
+
+        Worknodes without a counted create are among them, so that what hangs below them is found.
+        Not to be changed.
+        """
+        return self._siblings.of(parent, self.tree.family(parent), self._place)
+
+    def _place(self, node: bytes) -> tuple[bytes, int, tuple[bytes, int, bytes], int, bytes]:
+        creation = self.creation(node)
+        if creation is None:
+            return self.position(node), 0, (b"", 0, b""), 0, node
+        at, created = creation
+        order = self.order(dot_entry(at))
+        return self.position(node), created.hlc, order, dot_index(at), node
 
     def count(self) -> int:
         """How many Worknodes exist besides the root. Cost: O(Worknodes), unpacking none."""
         return sum(map(self.exists, self.worknodes)) - (self.root in self.worknodes)
-
-    def index_of(self, at: Dot) -> int:
-        return dot_index(at)

@@ -32,6 +32,10 @@ ID_CHARACTERS: Final = 26
 SHORT_CHARACTERS: Final = 8
 TRASH_NAME: Final = ".trash"
 
+_DIGITS: Final = "abcdefghijklmnopqrstuvwxyz234567"
+#: Two characters for each ten bits, and where each ten of an id's 128 bits and two zeros begin.
+_PAIRS: Final = tuple(a + b for a in _DIGITS for b in _DIGITS)
+_SHIFTS: Final = tuple(range(120, -1, -10))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTION: Final = re.compile(r"[.,](\d+)")
 _DURATION: Final = re.compile(r"(\d+)\s*(s|m|h|d|w)")
@@ -43,7 +47,11 @@ _JSON_DEPTH_MAX: Final = 12
 
 def id_text(node: bytes) -> str:
     """The whole id of a Worknode: 26 characters of lower-case base32."""
-    return base64.b32encode(node).decode().rstrip("=").lower()
+    if len(node) != WORKNODE_BYTES:
+        return base64.b32encode(node).decode().rstrip("=").lower()
+    # A view has half a dozen ids; the library's own loop takes three times as long.
+    bits = int.from_bytes(node, "big") << 2
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
 
 
 def id_bytes(text: str) -> bytes | None:

@@ -14,14 +14,14 @@ from typing import Final
 from attrs import define, field
 
 from capability.ids import TRASH
-from capability.ops import NS_CONFIG
+from capability.ops import NS_CONFIG, NS_PLAIN
 from capability.values import TAG_PAIRS, Value
 from crdt.codec import encode
 from crdt.hlc import milliseconds
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
 from mesh.worknode.kinds import ROOT_KIND, KindRegistry
-from mesh.worknode.names import is_archived, path_of, short_id, title_of
-from mesh.worknode.reading import Readable, cells_of, log, members, register, total
+from mesh.worknode.names import is_archived, name_of, path_of, short_id, title_of
+from mesh.worknode.reading import Readable, Sight, log, look
 from mesh.worknode.schema import NAMESPACE_NAMES, TYPE_NAMES, Kind
 from mesh.worknode.store import Store
 from mesh.worknode.text import Json, id_text, iso, to_json
@@ -39,6 +39,25 @@ def kind_of(store: Store, node: bytes) -> str:
     if creation is not None:
         return creation[1].kind
     return ROOT_KIND if node == store.root else ""
+
+
+def status_of(sight: Sight, kind: Kind) -> Json:
+    """What its status register says, else what the kind says of one that has none."""
+    known = kind.field("status")
+    if known is None:
+        return None
+    ns, name, _ = known.cell
+    value = sight.register(ns, name)
+    return to_json(known.default if value is None else value)
+
+
+def _description(sight: Sight) -> Value:
+    return sight.register(NS_PLAIN, "description")
+
+
+def _is_hidden(key: CellKey) -> bool:
+    # Definitions of kinds are long and have a door of their own.
+    return key[1].startswith(HIDDEN) or (key[0] == NS_CONFIG and key[1].startswith("kind:"))
 
 
 def worknode_view(
@@ -62,13 +81,20 @@ def worknode_view(
 
 @define
 class Views:
-    """Makes many views of one replica; what they share is looked up once. Short-lived."""
+    """
+    Makes many views of one replica; what they share is looked up once.
+
+    Short-lived: paths are remembered, so it is good for as long as nothing is folded.
+    """
 
     replica: Readable
     registry: KindRegistry | None = None
     label: Label | None = None
     _kinds: KindRegistry = field(init=False)
     _who: dict[bytes, str] = field(factory=dict, init=False)
+    _named: dict[str, frozenset[CellKey]] = field(factory=dict, init=False)
+    #: Of what has been seen above others: its path, and whether it is archived.
+    _places: dict[bytes, tuple[str, bool]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._kinds = self.registry or KindRegistry.from_store(self.replica.store)
@@ -76,32 +102,67 @@ class Views:
     def view(self, node: bytes) -> dict[str, Json]:
         """The whole document of one Worknode."""
         replica, store = self.replica, self.replica.store
+        sight = look(replica, node)
+        name = kind_of(store, node)
+        kind = self._kinds.get(name)
         parent = store.parent(node)
-        fields = self.fields(node)
+        path, archived = self._place(node, sight)
+        fields = self._fields(node, sight, kind)
         return {
             "id": id_text(node),
             "short": short_id(replica, node),
-            "kind": kind_of(store, node),
-            "title": title_of(replica, node),
+            "kind": name,
+            "title": title_of(replica, node, sight),
             "parent": None if parent in {None, TRASH} else id_text(parent),
-            "path": path_of(replica, node),
-            "archived": is_archived(store, node),
-            "status": self.status(node),
+            "path": path,
+            "archived": archived,
+            "status": status_of(sight, kind),
             "priority": fields.get("priority"),
             "fields": fields,
             "created": self._created(node),
-            "updated": self._updated(node),
-            "children": sum(map(store.exists, store.tree.children(node))),
+            "updated": self._updated(node, sight),
+            "children": sum(map(store.exists, store.tree.family(node))),
         }
+
+    def is_wanted(
+        self, node: bytes, *, kind: str | None, status: str | None, words: str = ""
+    ) -> bool:
+        """
+        Whether *node* is of this kind and status, with *words* in its title or description.
+
+        What is None or empty is not asked for. *words* are casefolded. Cost: a third of a view's.
+        """
+        name = kind_of(self.replica.store, node)
+        if kind is not None and kind != name:
+            return False
+        if status is None and not words:
+            return True
+        sight = look(self.replica, node)
+        if status is not None and status != status_of(sight, self._kinds.get(name)):
+            return False
+        if not words:
+            return True
+        text = f"{title_of(self.replica, node, sight)}\n{to_json(_description(sight)) or ''}"
+        return words in text.casefold()
+
+    def _place(self, node: bytes, sight: Sight) -> tuple[str, bool]:
+        """The path of *node*, and whether it is archived; looks up what is above it once."""
+        parent = self.replica.store.parent(node)
+        if parent is None:
+            return path_of(self.replica, node), False
+        above = self._places.get(parent)
+        if above is None:
+            archived = parent == TRASH or is_archived(self.replica.store, parent)
+            above = self._places[parent] = path_of(self.replica, parent), archived
+        return f"{above[0]}/{name_of(self.replica, node, sight)}", above[1]
 
     # -- fields ---------------------------------------------------------------------------------
 
-    def fields(self, node: bytes) -> dict[str, Json]:
+    def _fields(self, node: bytes, sight: Sight, kind: Kind) -> dict[str, Json]:
         """All fields that have something to show, by name."""
-        kind = self._kinds.get(kind_of(self.replica.store, node))
         found: dict[str, Json] = {}
-        for key in self._in_order(node, kind):
-            shown = self.cell(node, key)
+        for key in self._in_order(sight, kind):
+            shown = self._cell(node, sight, key)
             if shown is None or shown == []:
                 continue
             ns, name, type_code = key
@@ -111,24 +172,27 @@ class Views:
             found[name] = shown
         return dict(sorted(found.items()))
 
-    def _in_order(self, node: bytes, kind: Kind) -> list[CellKey]:
-        named = {field.cell for field in kind.fields}
-        keys = [key for key in cells_of(self.replica, node) if not key[1].startswith(HIDDEN)]
-        # Definitions of kinds are long and have a door of their own.
-        keys = [key for key in keys if not (key[0] == NS_CONFIG and key[1].startswith("kind:"))]
+    def _in_order(self, sight: Sight, kind: Kind) -> list[CellKey]:
+        named = self._named.get(kind.name)
+        if named is None:
+            named = self._named[kind.name] = frozenset(
+                field.cell for field in kind.fields if not _is_hidden(field.cell)
+            )
+        keys = sight.cell_keys()
         # The cell that the schema means has the plain name.
-        return sorted(keys, key=lambda key: (key not in named, key))
+        others = [key for key in keys if key not in named and not _is_hidden(key)]
+        return [key for key in keys if key in named] + others
 
-    def cell(self, node: bytes, key: CellKey) -> Json:
+    def _cell(self, node: bytes, sight: Sight, key: CellKey) -> Json:
         """One cell: a register's value, a counter's total, all of a set, multi-value or log."""
         ns, name, type_code = key
         if type_code == REGISTER:
-            return to_json(register(self.replica, node, ns, name))
+            return to_json(sight.register(ns, name))
         if type_code == COUNTER:
-            return total(self.replica, node, ns, name)
+            return sight.total(ns, name)
         if type_code == LOG:
             return self._log(log(self.replica, node, ns, name))
-        shown = (to_json(v) for v in members(self.replica, node, ns, name, type_code))
+        shown = (to_json(v) for v in sight.members(ns, name, type_code))
         return sorted(shown, key=str)
 
     def _log(self, items: list[tuple[int, bytes, Value]]) -> list[Json]:
@@ -147,16 +211,6 @@ class Views:
                 shown = {"at": iso(milliseconds(hlc)), "author": self.who(author), **shown}
             found.append(shown)
         return found
-
-    def status(self, node: bytes) -> Json:
-        """What its status register says, else what the kind says of one that has none."""
-        kind = self._kinds.get(kind_of(self.replica.store, node))
-        known = kind.field("status")
-        if known is None:
-            return None
-        ns, name, _ = known.cell
-        value = register(self.replica, node, ns, name)
-        return to_json(known.default if value is None else value)
 
     # -- who and when ---------------------------------------------------------------------------
 
@@ -183,34 +237,17 @@ class Views:
         n = table.number.get(self.replica.mesh_id, 0) if node == self.replica.store.root else 0
         return self._stamp(table.hlcs[n], table.authors[n])
 
-    def _updated(self, node: bytes) -> dict[str, Json]:
+    def _updated(self, node: bytes, sight: Sight) -> dict[str, Json]:
         record = self.replica.store.worknodes.get(node)
         hlc, n = record.updated if record is not None else (0, 0)
         author = self.replica.table.authors[n]
-        for row in self.replica.pending.of_node(node):
+        for row in sight.rows:
             if row.hlc > hlc:
                 hlc, author = row.hlc, self.replica.author
         return self._stamp(hlc, author) if author else self._created(node)
 
 
 # -- many ---------------------------------------------------------------------------------------
-
-
-def siblings(store: Store, parent: bytes) -> list[bytes]:
-    """
-    What stands under *parent*: by position, and in the order of creation where positions tie.
-
-    Worknodes without a counted create are among them, so that what hangs below them is found.
-    """
-
-    def place(node: bytes) -> tuple[bytes, int, tuple[bytes, int, bytes], int, bytes]:
-        creation = store.creation(node)
-        if creation is None:
-            return store.position(node), 0, (b"", 0, b""), 0, node
-        at, created = creation
-        return store.position(node), created.hlc, store.order(at >> 16), store.index_of(at), node
-
-    return sorted(store.tree.children(parent), key=place)
 
 
 def walk(
@@ -223,4 +260,4 @@ def walk(
         if depth and store.exists(node):
             yield depth, node
         if depth_max is None or depth < depth_max:
-            waiting.extend((depth + 1, child) for child in reversed(siblings(store, node)))
+            waiting.extend((depth + 1, child) for child in reversed(store.siblings(node)))

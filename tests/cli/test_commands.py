@@ -185,6 +185,12 @@ def test_lists_are_filtered_and_bounded(shared: Machine) -> None:
     assert shared.ok("list", "--under", place, "--status", "completed") == []
     assert len(shared.ok("list", "--limit", "1")) == 1
     assert shared.ok("list", "--limit", "0") == []
+    every = [item["id"] for item in shared.ok("list")]
+    first, second = (item["id"] for item in shared.ok("list", "--limit", "2"))
+    rest = [item["id"] for item in shared.ok("list", "--past", second)]
+    assert [first, second, *rest] == every
+    assert [item["id"] for item in shared.ok("search", "", "--past", first)] == every[1:]
+    shared.fails(5, "list", "--under", place, "--past", first)
     shared.fails(2, "list", "--limit", str(LIST_MAX + 1))
     assert [item["depth"] for item in shared.ok("tree", place)] == [0, 1]
     assert [item["depth"] for item in shared.ok("tree", "--depth", "0")] == [0]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdt.codec import DEPTH_MAX, INT_MAX, INT_MIN, Value, decode, encode
+from crdt.codec import DEPTH_MAX, INT_MAX, INT_MIN, Value, decode, encode, first
 from crdt.errors import CodecError
 from tests.crdt.strategies import BOUNDED, LONG, values
 
@@ -69,6 +69,17 @@ def test_every_truncation_is_refused(value: Value) -> None:
 def test_lists_and_tuples_encode_alike_and_decode_as_tuples() -> None:
     assert encode([1, [2, b"x"]]) == encode((1, (2, b"x")))
     assert decode(encode([1, [2]]), size_max=9) == (1, (2,))
+
+
+@given(st.lists(values, min_size=1, max_size=4))
+def test_the_first_item_comes_without_the_others(items: list[Value]) -> None:
+    assert (first(encode(items)),) == decode(encode(items[:1]), size_max=SIZE_MAX)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x90", b"\x01", b"\x92", b"\x91\xc1"])
+def test_what_has_no_first_item_is_refused(data: bytes) -> None:
+    with pytest.raises(CodecError):
+        first(data)
 
 
 def test_enumerations_encode_as_their_int() -> None:

@@ -159,12 +159,12 @@ class Pair:
             case 3:
                 return reading.register(compact, NODE, 0, "f")
             case 7:
-                return reading.total(compact, NODE, 0, "f")
+                return reading.look(compact, NODE).total(0, "f")
             case 8:
                 return tuple(value for _, _, value in reading.log(compact, NODE, 0, "f"))
         if not self.fields:
             return tuple(reading.members(compact, NODE, 0, "f", self.type))
-        names = [name for _, name, _ in reading.cells_of(compact, NODE)]
+        names = [name for _, name, _ in reading.look(compact, NODE).cell_keys()]
         return tuple(
             (name, tuple(reading.members(compact, NODE, 0, name, self.type)))
             for name in sorted(names)

@@ -15,6 +15,7 @@ from mesh.worknode.record import (
     is_created,
     is_moved,
     pack_record,
+    unpack_creates,
     unpack_record,
 )
 from mesh.worknode.shelf import Shelf
@@ -61,6 +62,7 @@ records = st.builds(
 def test_a_record_comes_back(record: Worknode) -> None:
     packed = pack_record(record)
     assert unpack_record(packed) == record
+    assert unpack_creates(packed) == record.creates
     assert is_created(packed) == bool(record.creates)
     assert is_moved(packed) == bool(record.moves)
 
