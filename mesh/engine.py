@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import define, field
 
-from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry
+from capability.entry import LANE_AUTHORITY, Entry
 from capability.keys import Signer
 from capability.notary import ED25519, Notary
 from crdt.codec import encode
@@ -174,7 +174,7 @@ class Engine:
             self.replica.pending.due_ms,
             self.replica.wake_mono_ms,
         )
-        return min((due for due in dues if due is not None), default=None)
+        return min([due for due in dues if due is not None], default=None)
 
     def _tick(self, now: Now) -> list[Effect]:
         effects = self.membership.handle(Tick(), now) + self.reconcile.tick(now)
@@ -383,13 +383,10 @@ class Engine:
 
     def _mark_sent(self) -> list[Effect]:
         """Before an own entry may leave: how far it may have left is on disk."""
-        heads = tuple(
-            self.replica.port.row(self.replica.author, lane).seq
-            for lane in (LANE_AUTHORITY, LANE_DATA)
-        )
+        heads = self.replica.port.own_heads(self.replica.author)
         if heads == self.sent or not any(state.hello for state in self.links.values()):
             return []
-        self.sent = (heads[0], heads[1])
+        self.sent = heads
         return [Persist((PutMeta("sent", encode(heads)),))]
 
 

@@ -49,13 +49,27 @@ class _Link:
 class Membership:
     """Links, dials and known peers of one node."""
 
-    __slots__ = ("_by_peer", "_dials", "_links", "_node", "_order", "_own", "_random", "_targets")
+    __slots__ = (
+        "_by_peer",
+        "_dials",
+        "_due_ms",
+        "_has_moved",
+        "_links",
+        "_node",
+        "_order",
+        "_own",
+        "_random",
+        "_targets",
+    )
 
     def __init__(self, node: bytes, peers: Iterable[tuple[bytes, bytes]], random: Random) -> None:
         """Start from the remembered *peers* (node, data); *random* gives the jitter."""
         self._node = node
         self._random = random
         self._order = 0
+        # The deadline is asked for after every batch, and moves with few of them.
+        self._has_moved = True
+        self._due_ms: int | None = None
         # At most PEERS_MAX remembered ones, HINTS_MAX others, and one per link.
         self._targets: dict[_Key, Target] = {}
         self._links: dict[int, _Link] = {}
@@ -79,6 +93,7 @@ class Membership:
         self, event: LinkOpened | LinkClosed | DialFailed | Found | Tick, now: Now
     ) -> list[Effect]:
         """Take one input; dial whatever is due."""
+        self._has_moved = True
         effects: list[Effect] = []
         match event:
             case LinkOpened():
@@ -97,6 +112,7 @@ class Membership:
         self, link: int, addresses: Iterable[Address], name: str, now: Now
     ) -> list[Effect]:
         """The peer's hello is accepted: remember it. A link that goes well ends the back-off."""
+        self._has_moved = True
         held = self._links.get(link)
         if held is None:
             return []
@@ -117,12 +133,14 @@ class Membership:
 
     def learned(self, node: bytes, addresses: Iterable[Address], now: Now) -> list[Effect]:
         """Somebody names addresses of a peer."""
+        self._has_moved = True
         for address in addresses:
             self._found(address, node, now)
         return self._dial_due(now)
 
     def forget(self, node: bytes) -> list[Effect]:
         """Do not dial this peer again; a link that it has stays."""
+        self._has_moved = True
         target = self._targets.get(node)
         if target is None:
             return []
@@ -137,10 +155,12 @@ class Membership:
     @property
     def deadline(self) -> int | None:
         """When a dial is due or has taken too long, in monotonic ms."""
-        due = [since + DIAL_MS_MAX for _, since in self._dials.values()]
-        if self._may_dial():
-            due += [target.next_ms for target in self._targets.values() if target.idle]
-        return min(due, default=None)
+        if self._has_moved:
+            due = [since + DIAL_MS_MAX for _, since in self._dials.values()]
+            if self._may_dial():
+                due += [target.next_ms for target in self._targets.values() if target.idle]
+            self._due_ms, self._has_moved = min(due, default=None), False
+        return self._due_ms
 
     def holds(self, link: int) -> bool:
         """Whether the link is one of this node's; a duplicate that lost is not."""

@@ -288,7 +288,7 @@ class Reconcile:
     @property
     def deadline(self) -> int | None:
         """When `tick` is due, in monotonic ms."""
-        return min((session.deadline for session in self._sessions.values()), default=None)
+        return min([session.deadline for session in self._sessions.values()], default=None)
 
     def tick(self, now: Now) -> list[Effect]:
         """Compare where it is due, give up what does not go on."""

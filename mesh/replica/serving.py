@@ -34,6 +34,8 @@ class Serving:
 
     def refresh(self) -> None:
         """Take over what the ledger says now of the lanes that may have moved."""
+        if not self.held.moved:
+            return
         for author, lane in sorted(self.held.moved):
             self.frontier.update(row_of(self.held.ledger, author, lane))
         self.held.moved.clear()
@@ -55,6 +57,11 @@ class Serving:
         """One row; seq 0 when nothing is held."""
         row = self.frontier.row(author, lane)
         return row or FrontierRow(author, lane, 0, self.mesh_id, b"")
+
+    def own_heads(self, author: bytes) -> tuple[int, int]:
+        """How far both lanes of one author go: (authority, data), 0 where nothing is held."""
+        auth, data = self.frontier.row(author, LANE_AUTHORITY), self.frontier.row(author, LANE_DATA)
+        return auth.seq if auth else 0, data.seq if data else 0
 
     def _id_at(self, author: bytes, lane: int, seq: int) -> bytes | None:
         """The id at *seq* on the branch that the row covers, else on the first held one."""
