@@ -322,6 +322,21 @@ def test_in_sync_needs_digests_and_ends_with_a_change() -> None:
     assert not machine.status()[0].in_sync
 
 
+def test_who_is_asked_compares_for_itself() -> None:
+    replica = FakeReplica()
+    machine = Reconcile(name("a"), replica, encode_message)
+    machine.link_ready(1, name("b"), *replica.roots(), Now(0, 0))
+    machine.handle(1, RootsReply(*replica.roots(), 1, equal=True), Now(5, 77))
+    assert machine.status()[0].in_sync
+    for roots in ((b"r" * 32, b"r" * 32), (b"r" * 32, replica.roots()[1])):
+        answer = machine.handle(1, Roots(*roots, 9), Now(6, 78))
+        assert answer == Outcome([Send(1, encode_message(RootsReply(*replica.roots(), 9, False)))])
+        assert not machine.status()[0].in_sync
+    machine.handle(1, Roots(*replica.roots(), 9), Now(7, 79))
+    assert machine.status()[0].in_sync
+    assert machine.status()[0].compared_ms == 79
+
+
 def test_sync_now_asks_every_link() -> None:
     replica = FakeReplica()
     machine = Reconcile(name("x"), replica, encode_message)

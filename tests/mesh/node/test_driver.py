@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from mesh.core.errors import Denied, MeshError, StorageError, Unknown
+from mesh.core.errors import BackPressure, Denied, MeshError, StorageError, Unknown
 from mesh.core.inputs import (
     Found,
     LinkClosed,
@@ -19,6 +19,7 @@ from mesh.core.inputs import (
     Submit,
     SyncNow,
 )
+from mesh.node import requests as requests_module
 from mesh.node.driver import HINTS_MAX
 from tests.mesh.node.helpers import DISK_FULL, bench, running
 
@@ -205,6 +206,23 @@ async def test_a_request_that_was_given_up_early_never_happens(autojump_clock: o
         await nursery.start(made.driver.run)
         await trio.sleep(1)
         assert made.driver.engine.count == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_requests_that_wait_are_bounded(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "REQUESTS_MAX", 2)
+    made = bench()
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as asking:
+            for _ in range(2):
+                asking.start_soon(made.submit)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(BackPressure, match="2 requests wait already"):
+                await made.submit()
+            await nursery.start(made.driver.run)
+        assert await made.submit() == 3
         nursery.cancel_scope.cancel()
 
 
