@@ -38,10 +38,19 @@ class Disk:
 
     store: Store = field(factory=MemoryStore)
     slow_us: int = 0
-    is_full: bool = False
+    #: How many faults fill it.
+    fillings: int = 0
     commits: int = 0
     #: Records of the commit under way, of which a crash keeps all or nothing.
     _under_way: Sequence[Record] = ()
+
+    @property
+    def is_full(self) -> bool:
+        return self.fillings > 0
+
+    def mend(self) -> None:
+        """Room, and no waiting."""
+        self.fillings = self.slow_us = 0
 
     def begin(self, records: Sequence[Record]) -> int:
         """A commit begins; how long it will take, in µs."""
@@ -62,10 +71,18 @@ class Disk:
         self.commits += 1
         self.store.commit(records)
 
-    def crash(self, random: Random) -> bool:
-        """The host dies: the commit under way is there whole, or not at all; whether it is."""
+    def crash(self, random: Random, *, keeps: bool | None = None) -> bool:
+        """
+        The host dies: the commit under way is there whole, or not at all; whether it is.
+
+        Args:
+            random: Decides if nobody else does.
+            keeps: Whether it is there.
+        """
         records, self._under_way = self._under_way, ()
-        if not records or self.is_full or random.random() < 0.5:
+        if not records or self.is_full:
+            return False
+        if not (random.random() < 0.5 if keeps is None else keeps):
             return False
         self.store.commit(records)
         return True

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final, assert_never
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from capability.keys import Signer
 from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, Reply, Send
@@ -34,6 +34,20 @@ PORT: Final = 7420
 RESTART_US: Final = 1_500_000
 #: Log lines that a host keeps.
 LINES_MAX: Final = 256
+#: Wait before an engine is built again after a second failed commit in a row, in µs; doubles up to
+#: the other. Source: `mesh.node.driver.RECOVER_S_MIN` and `RECOVER_S_MAX`.
+RECOVER_US_MIN: Final = 500_000
+RECOVER_US_MAX: Final = 15_000_000
+
+
+@frozen
+class CrashPoint:
+    """The host dies in the middle of its next commit of at least so many records."""
+
+    name: str
+    records: int = 1
+    #: Whether the commit is on disk then; None for either.
+    keeps: bool | None = None
 
 
 @define(eq=False)
@@ -51,6 +65,8 @@ class Host:
     #: Tells its peers where it listens, so that they tell others. A silent host keeps the links
     #: that it was given.
     is_open: bool = True
+    #: A liar's log and state are nobody's measure.
+    is_honest: bool = True
     engine: Engine | None = None
     #: Grows with each start; whatever was meant for an earlier one is void.
     incarnation: int = 0
@@ -62,6 +78,11 @@ class Host:
     hints: dict[Address, Found] = field(factory=dict)
     lines: deque[Log] = field(factory=lambda: deque(maxlen=LINES_MAX))
     failed_commits: int = 0
+    crash_point: CrashPoint | None = None
+    #: Failed commits since the last good one.
+    _failures: int = 0
+    #: A commit that ended while the process was stopped.
+    _unseen: tuple[Sequence[Input], list[Effect]] | None = None
     _is_committing: bool = False
     _requests: int = 0
     _wake_us: int | None = None
@@ -110,9 +131,15 @@ class Host:
 
     def start(self) -> None:
         """The process starts and reads its disk."""
+        assert self.engine is None, f"{self.name} runs already"
         self.is_silent = False
         self.engine = self._load()
         self._begin()
+
+    def restart(self, incarnation: int) -> None:
+        """Start, unless somebody else has since."""
+        if self.incarnation == incarnation and self.engine is None:
+            self.start()
 
     def _load(self) -> Engine:
         self.incarnation += 1
@@ -138,12 +165,20 @@ class Host:
         self._finish_batch((), effects + self.running.flush(self.now))
         self._go_on()
 
-    def die(self, *, is_power_loss: bool = False) -> None:
-        """The process is killed, or the machine loses its power: then no peer is told."""
+    def die(self, *, is_power_loss: bool = False, keeps: bool | None = None) -> None:
+        """
+        The process is killed, or the machine loses its power: then no peer is told.
+
+        Args:
+            is_power_loss: Of the machine.
+            keeps: Whether the commit under way is on disk; by default either.
+        """
         if self.engine is None:
             return
-        self.world.watch.died(self, survived=self.disk.crash(self.world.random))
+        survived = self.disk.crash(self.world.random, keeps=keeps)
+        self.world.watch.died(self, survived=survived)
         self.engine = None
+        self._failures, self._unseen = 0, None
         self.incarnation += 1
         self._is_committing = False
         self.is_paused = False
@@ -159,6 +194,9 @@ class Host:
     def resume(self) -> None:
         self.is_paused = False
         self.world.network.flow_again(self)
+        if self._unseen is not None:
+            unseen, self._unseen = self._unseen, None
+            self._committed(self.incarnation, *unseen)
         self._go_on()
 
     # -- the step -------------------------------------------------------------------------------
@@ -210,18 +248,35 @@ class Host:
             self._execute_all(effects)
             return
         self._is_committing = True
+        if self.disk.slow_us:
+            self.world.watch.befell("slow_disk")
         delay_us = self.disk.begin(records)
         self.world.after(delay_us, self._committed, self.incarnation, inputs, effects)
+        point = self.crash_point
+        if point is not None and len(records) >= point.records:
+            self.crash_point = None
+            self.world.after(delay_us // 2, self._crash, self.incarnation, point)
+
+    def _crash(self, incarnation: int, point: CrashPoint) -> None:
+        if incarnation == self.incarnation:
+            self.world.watch.befell(point.name)
+            self.die(keeps=point.keeps)
+            self.world.after(RESTART_US, self.restart, self.incarnation)
 
     def _committed(self, incarnation: int, inputs: Sequence[Input], effects: list[Effect]) -> None:
         if incarnation != self.incarnation:
+            return
+        if self.is_paused:
+            self._unseen = (inputs, effects)
             return
         self._is_committing = False
         try:
             self.disk.finish()
         except StorageError as error:
+            self.world.watch.befell("disk_full")
             self._fail(inputs, error)
             return
+        self._failures = 0
         self.running.committed()
         self.world.watch.committed(self, effects)
         self._execute_all(effects)
@@ -233,15 +288,22 @@ class Host:
         self._set_alarm()
 
     def _fail(self, inputs: Sequence[Input], error: MeshError) -> None:
-        """None of the batch's effects happen; the engine is built anew from disk."""
+        """None of the batch's effects happen; the engine is built anew, later each time."""
         self.failed_commits += 1
+        self._failures += 1
         for item in inputs:
             if isinstance(item, Submit):
                 self.world.watch.answered(self, Reply(item.request, error=error))
         self.inbox.clear()
         self.world.network.unplug(self, is_silent=False)
         self.engine = None
-        self.start()
+        if self._failures == 1:
+            self.start()
+            return
+        self.incarnation += 1
+        self._is_committing = False
+        pause_us = min(RECOVER_US_MIN * 2 ** min(self._failures - 2, 10), RECOVER_US_MAX)
+        self.world.after(pause_us, self.restart, self.incarnation)
 
     def _execute_all(self, effects: Sequence[Effect]) -> None:
         network = self.world.network

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 DIAL_US_MAX: Final = 3_000_000
 #: One-way trips before both sides have a channel: TCP's hand-shake and Noise XX.
 DIAL_TRIPS: Final = 5
+#: A link on which no message came for this long is closed, in µs. Source:
+#: `mesh.node.link.FIRST_MESSAGE_S_MAX`.
+FIRST_MESSAGE_US_MAX: Final = 15_000_000
+RESET: Final = "connection reset"
 
 
 @define(eq=False)
@@ -104,11 +108,18 @@ class Network:
         opened = LinkOpened(out.link, target.signer.public, True, target.address, shared)
         accepted = LinkOpened(into.link, host.signer.public, False, None, shared)
         rtt_ms = (self._delay(host, target) + self._delay(target, host)) / 1000
+        for end in (out, into):
+            self.world.after(FIRST_MESSAGE_US_MAX, self._expect_words, end)
         # Both are told before either says anything, as both have the channel.
         target.inbox.append(accepted)
         host.inbox.append(opened)
         target.put(Measured(into.link, rtt_ms))
         host.put(Measured(out.link, rtt_ms))
+
+    def _expect_words(self, end: End) -> None:
+        if not end.is_closed and not end.has_heard_words:
+            self._close(end, "no message came")
+            self._close_later(end.peer, RESET)
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -130,57 +141,97 @@ class Network:
         counts[1] += size
         self.world.watch.sent(host, end, data)
         weather = self.weather
-        if end.stalled or not weather.reaches(end.host, end.peer.host):
-            end.stalled.append(data)
-            end.backlog += size
+        if end.waiting or weather.bandwidth is not None or not self._has_path(end):
+            end.put(data)
+            if not end.is_leaving:
+                self._pump(end)
             return
         self._carry(end, data)
 
+    def _has_path(self, end: End) -> bool:
+        return self.weather.reaches(end.host, end.peer.host)
+
+    def _pump(self, end: End) -> None:
+        """Give to the wire what waits, as fast as it takes it, while there is a path."""
+        while end.waiting and self._has_path(end):
+            bandwidth = self.weather.bandwidth
+            if bandwidth is not None:
+                self.weather.befell("bandwidth")
+                end.is_leaving = True
+                leaves_us = int(len(end.waiting[0]) * 1_000_000 / bandwidth)
+                self.world.after(leaves_us, self._left, end, end.turn)
+                return
+            self._carry(end, end.take())
+        if end.has_drained and not end.is_closed:
+            end.was_refused = False
+            self._tell(end, OutboxDrained(end.link))
+
+    def _left(self, end: End, turn: int) -> None:
+        if turn != end.turn or end.is_closed:
+            return
+        end.is_leaving = False
+        self._carry(end, end.take())
+        self._pump(end)
+
     def _carry(self, end: End, data: bytes) -> None:
+        """One whole message is on the wire, and arrives, or whatever the weather does with it."""
         world, weather = self.world, self.weather
-        hosts, random = world.hosts, world.random
-        source, target = hosts[end.host], hosts[end.peer.host]
-        leaves = world.now_us
-        if weather.bandwidth is not None:
-            leaves = max(leaves, end.sent_us) + len(data) * 1_000_000 // weather.bandwidth
-            end.sent_us = leaves
-            end.backlog += len(data)
-            world.at(leaves, self._left, end, len(data))
+        source, target = world.hosts[end.host], world.hosts[end.peer.host]
+        random = world.random
+        if end.doom is not None and not self._survives(end):
+            return
         if weather.drop and random.random() < weather.drop:
-            world.watch.befell("drop")
+            weather.befell("drop")
             return
+        arrives = world.now_us + self._delay(source, target)
         if weather.flip and random.random() < weather.flip:
-            world.watch.befell("flip")
-            world.at(leaves + self._delay(source, target), self._break, end.peer)
+            weather.befell("flip")
+            end.doom = -1
+            broken = max(arrives, end.arrives_us)
+            world.at(broken, self._break, end.peer, "the channel's seal is broken")
             return
-        arrives = leaves + self._delay(source, target)
         if weather.reorder and random.random() < weather.reorder:
             # It is overtaken by what comes after it.
-            world.watch.befell("reorder")
+            weather.befell("reorder")
             world.at(arrives + self._delay(source, target), self._deliver, end, data)
             return
         end.arrives_us = arrives = max(arrives, end.arrives_us)
         world.at(arrives, self._deliver, end, data)
         if weather.duplicate and random.random() < weather.duplicate:
-            world.watch.befell("duplicate")
+            weather.befell("duplicate")
             world.at(arrives, self._deliver, end, data)
 
-    def _left(self, end: End, size: int) -> None:
-        end.backlog -= size
-        if end.has_drained and not end.is_closed:
-            end.was_refused = False
-            self._tell(end, OutboxDrained(end.link))
+    def _survives(self, end: End) -> bool:
+        """One message less before the connection is reset; the one that it hits is cut short."""
+        assert end.doom is not None
+        end.doom -= 1
+        if end.doom == -1:
+            self.weather.befell("truncate")
+            source, target = self.world.hosts[end.host], self.world.hosts[end.peer.host]
+            self.world.after(self._delay(source, target), self._break, end.peer, RESET)
+        return end.doom >= 0
 
     def _deliver(self, end: End, data: bytes) -> None:
         far = end.peer
         if not far.is_closed:
+            far.has_heard_words = True
             self.world.hosts[far.host].put(Received(far.link, data))
 
-    def _break(self, end: End) -> None:
-        """The receiver finds that what came is not what was sent."""
+    def _break(self, end: End, reason: str) -> None:
+        """The receiver finds that what came is not what was sent, or not all of it."""
         if not end.is_closed:
-            self._close(end, "the channel's seal is broken")
-            self._close_later(end.peer, "connection reset")
+            self._close(end, reason)
+            self._close_later(end.peer, RESET)
+
+    def reset(self, end: End) -> None:
+        """Somebody between the two ends the connection, and tells both."""
+        self._break(end, RESET)
+
+    def half_open(self, end: End) -> None:
+        """Only *end* hears that the connection is gone; the other side believes that it is up."""
+        peer = end.peer
+        self._close(end, RESET)
+        self._watch_silence(peer)
 
     def _tell(self, end: End, item: OutboxFull | OutboxDrained) -> None:
         if not end.is_closed:
@@ -203,7 +254,7 @@ class Network:
             if is_silent:
                 self._watch_silence(end.peer)
             else:
-                self._close_later(end.peer, "connection reset")
+                self._close_later(end.peer, RESET)
 
     def _close_later(self, end: End, reason: str, after_us: int = 0) -> None:
         if end.is_closed:
@@ -224,7 +275,7 @@ class Network:
 
     def _forget(self, end: End) -> None:
         end.is_closed = True
-        end.stalled.clear()
+        end.waiting.clear()
         self._ends[end.host].pop(end.link, None)
 
     # -- silence --------------------------------------------------------------------------------
@@ -238,6 +289,15 @@ class Network:
                     self._flow(end.peer)
                 else:
                     self._watch_silence(end)
+
+    def rates_changed(self) -> None:
+        """The wire is faster or slower: what waits for it leaves at the new rate."""
+        for host in self.world.hosts:
+            for end in self.links(host):
+                if end.waiting:
+                    end.turn += 1
+                    end.is_leaving = False
+                    self._pump(end)
 
     def look_at_silence(self, host: Host) -> None:
         """A host stopped answering: its peers will give it up."""
@@ -271,18 +331,15 @@ class Network:
         if end.is_closed or end.heard != heard or host.is_paused:
             return
         self._close(end, "silent")
-        self._close_later(end.peer, "connection reset")
+        self._close_later(end.peer, RESET)
 
     def _flow(self, end: End) -> None:
         """What stalled in *end*'s buffer goes out; TCP notices when it next tries."""
-        waiting, end.stalled = list(end.stalled), type(end.stalled)()
-        for data in waiting:
-            end.backlog -= len(data)
+        end.turn += 1
+        end.is_leaving = False
+        if end.waiting:
             end.arrives_us = max(end.arrives_us, self.world.now_us + RTO_US)
-            self._carry(end, data)
-        if end.has_drained:
-            end.was_refused = False
-            self._tell(end, OutboxDrained(end.link))
+        self._pump(end)
 
     # -- distances ------------------------------------------------------------------------------
 

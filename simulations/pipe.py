@@ -29,16 +29,22 @@ class End:
     #: Who answers: set once, when both ends exist.
     far: End | None = None
     is_closed: bool = False
-    #: When the last byte that was given to the wire has left, and arrives, in µs.
-    sent_us: int = 0
+    #: When the last byte that was given to the wire arrives, in µs.
     arrives_us: int = 0
-    #: Bytes that were given to the wire and have not left yet, or cannot: the path is cut.
+    #: What waits for the wire, or for the path to come back, in order; its bytes, and whether the
+    #: first of it is leaving.
+    waiting: deque[bytes] = field(factory=deque)
     backlog: int = 0
+    is_leaving: bool = False
+    #: Grows when the wire's state changes; what was to leave under an earlier one starts anew.
+    turn: int = 0
     was_refused: bool = False
-    #: What waits for the path to come back, in order.
-    stalled: deque[bytes] = field(factory=deque)
     #: Grows whenever the peer is heard again; a look at the silence knows by it whether it is over.
     heard: int = 0
+    #: Whether a message has come.
+    has_heard_words: bool = False
+    #: Messages that still get through before the connection is reset in the middle of one.
+    doom: int | None = None
 
     @property
     def peer(self) -> End:
@@ -49,6 +55,17 @@ class End:
     def takes(self, size: int) -> bool:
         """Whether the buffer has room; else the message is dropped and the engine told so."""
         return self.backlog + size <= OUTBOX_BYTES_MAX
+
+    def put(self, data: bytes) -> None:
+        """It waits behind all that waits."""
+        self.waiting.append(data)
+        self.backlog += len(data)
+
+    def take(self) -> bytes:
+        """The first that waits goes."""
+        data = self.waiting.popleft()
+        self.backlog -= len(data)
+        return data
 
     @property
     def has_drained(self) -> bool:

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
+from crdt.hlc import milliseconds
+from mesh.core.limits import SKEW_MS_MAX
 from simulations.checkers import CHECKERS
-from simulations.faults import FAULTS
+from simulations.clock import WALL_MS_START
+from simulations.faults import FAULTS, GROUPS, kinds
 from simulations.latency import MODELS
 from simulations.strike import Strike, draw_schedule
 from simulations.watch import Violation
@@ -32,6 +35,11 @@ SETTLE_S: Final = 10.0
 CONVERGE_S: Final = 120.0
 #: LOCAL writes are sealed within this time after the last one; see `FLUSH_INTERVAL_MS`.
 SEAL_S: Final = 12.0
+#: How far in the future a stamp may be after the heal; then it is waited for. Two clocks' steps of
+#: `simulations.faults.clocks.STEP_MS` one upon the other, and as much again.
+AHEAD_S_MAX: Final = 12 * 3600.0
+#: Of that time so much is lived through, message by message; the rest is slept.
+AWAKE_S_MAX: Final = 120.0
 
 
 @frozen
@@ -42,8 +50,9 @@ class Plan:
     seed: int = 0
     nodes: int = 15
     minutes: float = 10.0
-    #: Kinds that may strike; a run turns a random subset of them on, unless `all_kinds`.
-    faults: tuple[str, ...] = tuple(FAULTS)
+    #: Kinds or groups that may strike; a run turns a random subset of the kinds on, unless
+    #: `all_kinds`.
+    faults: tuple[str, ...] = tuple(GROUPS)
     all_kinds: bool = False
     #: Fixed strikes in place of drawn ones.
     strikes: tuple[Strike, ...] | None = None
@@ -79,8 +88,9 @@ def strikes_of(plan: Plan) -> tuple[Strike, ...]:
         return plan.strikes
     # A source of its own: what the run draws does not depend on how many strikes were drawn.
     random = Random(plan.seed ^ 0x57121CE)
-    kinds = [name for name in plan.faults if plan.all_kinds or random.random() < 0.5]
-    pairs = [(name, FAULTS[name]) for name in kinds or plan.faults[:1]]
+    named = kinds(plan.faults)
+    chosen = [name for name in named if plan.all_kinds or random.random() < 0.5]
+    pairs = [(name, FAULTS[name]) for name in chosen or named[:1]]
     return draw_schedule(random, pairs, hosts=plan.nodes, for_s=plan.minutes * 60)
 
 
@@ -154,16 +164,43 @@ def recover(world: World) -> float:
         raise Violation("convergence", "all", f"not equal {CONVERGE_S} s after the heal")
     took_s = world.now_s - healed_s
     world.run(until_s=world.now_s + SEAL_S)
-    if not world.run_until(lambda: is_settled(world), within_s=CONVERGE_S):
+    ahead_s = _ahead_s(world)
+    if ahead_s > AHEAD_S_MAX:
+        raise Violation("convergence", "all", f"stamps are {ahead_s:.0f} s in the future")
+    world.run(until_s=world.now_s + min(ahead_s, AWAKE_S_MAX))
+    world.sleep(max(0.0, ahead_s - AWAKE_S_MAX))
+    if not world.run_until(lambda: is_settled(world) and not _parks(world), within_s=CONVERGE_S):
         raise Violation("convergence", "all", "not equal after the last seal")
     world.watch.quiesced()
     return took_s
 
 
 def is_settled(world: World) -> bool:
-    """All hold the same, and every host knows it of every peer that it is linked to."""
-    first, *rest = (host.running for host in world.hosts)
-    roots = first.replica.port.roots()
-    if any(engine.replica.port.roots() != roots for engine in rest):
+    """All honest hosts hold the same, and each knows it of every honest one it is linked to."""
+    honest = world.honest
+    if not all(host.is_up for host in honest):
         return False
-    return all(sync.in_sync for engine in (first, *rest) for sync in engine.reconcile.status())
+    keys = {host.signer.public for host in honest}
+    roots = honest[0].running.replica.port.roots()
+    for host in honest:
+        engine = host.running
+        if engine.replica.port.roots() != roots:
+            return False
+        syncs = [sync for sync in engine.reconcile.status() if sync.peer in keys]
+        if not all(sync.in_sync for sync in syncs) or (not syncs and len(honest) > 1):
+            return False
+    return True
+
+
+def _ahead_s(world: World) -> float:
+    """How long until no stamp of an honest host is so far in the future that peers park it."""
+    wall_ms = WALL_MS_START + world.now_us // 1000
+    last = max(milliseconds(host.running.replica.held.clock.last) for host in world.honest)
+    return max(0, last - SKEW_MS_MAX - wall_ms) / 1000
+
+
+def _parks(world: World) -> bool:
+    """Whether something that an honest host wrote is not folded somewhere."""
+    keys = {host.signer.public for host in world.honest}
+    tables = [host.running.replica.table for host in world.honest]
+    return any(table.authors[n] in keys for table in tables for n in table.parked)

@@ -32,6 +32,7 @@ from simulations.host import Host
 from simulations.identity import SCHEMES, Reading, seed_of
 from simulations.latency import MODELS, Latency
 from simulations.network import Network
+from simulations.strike import Strike
 from simulations.trace import Trace
 from simulations.watch import Watch, Watcher
 from simulations.weather import Weather
@@ -68,6 +69,8 @@ class World:
     watch: Watch = field(factory=Watch)
     #: Things that happened: each is a delivery, a timer, the end of a commit, a fault.
     happened: int = 0
+    #: What the faults that last have left for their end.
+    left: dict[Strike, Any] = field(factory=dict)
     random: Random = field(init=False)
     network: Network = field(init=False)
     reading: Reading = field(init=False)
@@ -76,7 +79,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.network = Network(self, Weather(self.latency))
+        self.network = Network(self, Weather(self.latency, self.watch.befell))
         self.reading = Reading(SCHEMES[self.signatures]())
 
     # -- time -----------------------------------------------------------------------------------
@@ -123,12 +126,27 @@ class World:
             self.run(until_s=min(end_s, self.now_s + step_s))
         return True
 
+    def sleep(self, for_s: float) -> None:
+        """
+        All machines are suspended at one instant and go on together, *for_s* later by their walls.
+
+        As on Linux the monotonic clocks do not notice, and connections stay. Cost: nothing.
+        """
+        for host in self.hosts:
+            host.clock.step(round(for_s * 1000), self.now_us)
+            host.clock_changed()
+
     # -- hosts ----------------------------------------------------------------------------------
 
     @property
     def up(self) -> list[Host]:
         """Hosts whose process runs, by number."""
         return [host for host in self.hosts if host.is_up]
+
+    @property
+    def honest(self) -> list[Host]:
+        """Hosts that follow the protocol, by number; only these are ever compared."""
+        return [host for host in self.hosts if host.is_honest]
 
     def spawn(
         self,
@@ -268,10 +286,12 @@ class World:
 
     def heal(self) -> None:
         """Every path whole, every promise of the network kept, and every host up again."""
+        self.left.clear()
         self.network.weather.clear()
         self.network.paths_changed()
         for host in self.hosts:
-            host.disk.is_full, host.disk.slow_us = False, 0
+            host.disk.mend()
+            host.crash_point = None
             if host.is_paused:
                 host.resume()
             if not host.is_up:

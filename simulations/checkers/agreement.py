@@ -16,12 +16,12 @@ NAME = "agreement"
 
 @define(eq=False)
 class Agreement(Watcher):
-    """Compares all hosts when the world is quiet."""
+    """Compares all honest hosts when the world is quiet."""
 
     world: World
 
     def quiesced(self) -> None:
-        hosts = self.world.up
+        hosts = self.world.honest
         first = hosts[0]
         roots, state = first.running.replica.port.roots(), first.running.replica.state_hash()
         for host in hosts[1:]:

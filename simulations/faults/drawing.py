@@ -1,0 +1,68 @@
+"""What the kinds of faults share: how long, whom, and whose paths."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from simulations.strike import SECOND_US
+
+if TYPE_CHECKING:
+    from simulations.host import Host
+    from simulations.strike import Strike
+    from simulations.world import World
+
+#: How long a fault lasts, in seconds: from shorter than the links' patience to much longer.
+FOR_S: Final = (0.5, 60.0)
+
+Pairs = list[tuple[int, int]]
+
+
+def evenly(random: Random, low: float, high: float) -> float:
+    """Between the two; the small is as likely as the large: evenly over the logarithm."""
+    drawn: float = low * (high / low) ** random.random()
+    return drawn
+
+
+def duration_us(random: Random, low_s: float = FOR_S[0], high_s: float = FOR_S[1]) -> int:
+    """How long, in µs."""
+    return round(evenly(random, low_s, high_s) * SECOND_US)
+
+
+def some(random: Random, hosts: int, count: int) -> tuple[int, ...]:
+    """So many of the hosts, in a random order; all of them if there are no more."""
+    return tuple(random.sample(range(hosts), min(hosts, max(1, count))))
+
+
+def between(one: Collection[int], other: Collection[int]) -> Pairs:
+    """All directions between two groups."""
+    pairs = [(a, b) for a in one for b in other if a != b]
+    return pairs + [(b, a) for a, b in pairs]
+
+
+def region_or(world: World, strike: Strike) -> tuple[int, ...]:
+    """
+    The hosts of one region, which `amount` chooses; the strike's own where there is one region.
+
+    A strike is drawn before the world is made, so it cannot name a region.
+    """
+    regions = sorted({host.region for host in world.hosts})
+    if len(regions) < 2:
+        return strike.hosts
+    region = regions[strike.amount % len(regions)]
+    return tuple(host.number for host in world.hosts if host.region == region)
+
+
+def running(world: World, numbers: Iterable[int]) -> list[Host]:
+    """Those of them whose process runs and is not stopped."""
+    hosts = [world.hosts[number] for number in numbers]
+    return [host for host in hosts if host.is_up and not host.is_paused]
+
+
+def links_anew(pairs: Iterable[tuple[int, int]], world: World) -> bool:
+    """Whether one of these directions is whole, and both its ends are there to miss it."""
+    hosts, weather = world.hosts, world.network.weather
+    return any(
+        hosts[one].is_up and hosts[two].is_up and weather.reaches(one, two) for one, two in pairs
+    )
