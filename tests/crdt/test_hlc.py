@@ -29,6 +29,12 @@ def test_parts_out_of_range_are_refused(ms: int, counter: int) -> None:
         hlc.pack(ms, counter)
 
 
+def test_the_last_stamp_is_a_stamp() -> None:
+    assert hlc.pack(2**47 - 1, 2**16 - 1) == STAMP_MAX
+    assert Clock(last=STAMP_MAX - 1).tick(0) == STAMP_MAX
+    assert Clock(last=STAMP_MAX).reserve(0, ahead_ms=0) == STAMP_MAX
+
+
 @LONG
 @given(st.lists(walls | stamps.map(lambda stamp: -stamp), max_size=30))
 def test_ticks_exceed_everything_before(steps: list[int]) -> None:
@@ -83,6 +89,17 @@ def test_restarts_from_a_reservation_never_repeat(lives: list[list[int]], ahead_
             assert stamp <= on_disk
             given_out.append(stamp)
     assert given_out == sorted(set(given_out))
+
+
+@BOUNDED
+@given(st.integers(0, 3 << 16), st.integers(0, 3 << 16), st.integers(0, 3))
+def test_covered_is_what_the_next_tick_stays_within(last: int, reserved: int, wall: int) -> None:
+    clock = Clock(last=last, reserved=reserved)
+    assert clock.covered(wall) == (Clock(last=last).tick(wall) <= reserved)
+    clock.reserved = clock.last + 1
+    assert clock.covered(0)
+    clock.reserved = clock.last
+    assert not clock.covered(0)
 
 
 def test_exhaustion_is_an_error_and_leaves_the_clock() -> None:

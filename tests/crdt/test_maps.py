@@ -13,6 +13,8 @@ def test_a_write_below_a_key_survives_its_concurrent_removal() -> None:
     assert "k" not in removed
     joined = removed.join(written)
     assert joined.keys() == ("k",)
+    assert "k" in joined
+    assert "l" not in joined
     assert joined.get("k").values() == (2,)
 
 

@@ -1,5 +1,6 @@
 """Registers: who wins, and what survives."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,11 @@ def test_a_written_none_differs_from_no_write() -> None:
     written = LWWRegister().write(replica=b"x", stamp=1, value=None)
     assert written != LWWRegister()
     assert written.value is None
+
+
+def test_no_write_has_the_stamp_of_the_register_that_was_never_written() -> None:
+    with pytest.raises(AssertionError):
+        LWWRegister().write(replica=b"x", stamp=0, value=1)
 
 
 def test_concurrent_writes_are_all_kept_until_one_sees_them() -> None:

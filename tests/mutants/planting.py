@@ -18,15 +18,19 @@ _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*)?(?: - .*)?$", re.
 _RUN_S_MAX: Final = 900
 
 
+def has_its_place(broken: Break) -> bool:
+    """Whether the code has the one line that is exchanged."""
+    return (ROOT / broken.path).read_text().count(broken.good) == 1
+
+
 def plant(folder: Path, broken: Break) -> None:
     """Copy the code into *folder* and break it there."""
+    assert has_its_place(broken)
     for name in COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(ROOT / "pyproject.toml", folder / "pyproject.toml")
     path = folder / broken.path
-    text = path.read_text()
-    assert text.count(broken.good) == 1, f"{broken.path} has no single {broken.good!r}"
-    path.write_text(text.replace(broken.good, broken.bad))
+    path.write_text(path.read_text().replace(broken.good, broken.bad))
 
 
 def caught_by(folder: Path, broken: Break) -> list[str]:

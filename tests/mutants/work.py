@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -43,12 +43,12 @@ def verdicts(stage: Stage) -> dict[str, int | None]:
 
 def confirm(stage: Stage) -> None:
     """
-    Write each survivor into the source, and run all of the stage's tests with all examples.
+    Write each survivor into the source; run its module's and all tests that reach it in earnest.
 
     This is slow, and fair: mutmut switches mutants on only after all is imported, which what runs
     at import does not feel, and its runs try few examples.
     """
-    known = read_confirmed(stage)
+    known, reaching = read_confirmed(stage), _reaching(stage)
     for key, code in verdicts(stage).items():
         if code not in {SURVIVED, UNTESTED}:
             continue
@@ -57,7 +57,7 @@ def confirm(stage: Stage) -> None:
         if row is not None and row["diff"] == diff:
             continue
         with _applied(stage, key):
-            killed = _fails(stage)
+            killed = _fails(stage, [*_own(stage, key), *sorted(reaching.get(_function(key), ()))])
         known[key] = {"diff": diff, "killed": killed}
         confirmed(stage).write_text(json.dumps(known, indent=1))
 
@@ -107,11 +107,30 @@ def _source(stage: Stage, key: str) -> Path:
     raise LookupError(key)
 
 
-def _fails(stage: Stage) -> bool:
+def _reaching(stage: Stage) -> dict[str, list[str]]:
+    """Function → the tests during which it is called, as mutmut saw them."""
+    known: dict[str, list[str]] = json.loads(
+        (stage.folder / "mutants" / "mutmut-stats.json").read_text()
+    )["tests_by_mangled_function_name"]
+    return known
+
+
+def _own(stage: Stage, key: str) -> list[str]:
+    """The module's own tests, where the tree of the tests mirrors the code's."""
+    source = _source(stage, key).relative_to(stage.folder)
+    mirrored = Path("tests", source.parent, f"test_{source.name}")
+    return [str(mirrored)] if (stage.folder / mirrored).exists() else []
+
+
+def _function(key: str) -> str:
+    return key.rpartition("__mutmut_")[0]
+
+
+def _fails(stage: Stage, tests: Sequence[str]) -> bool:
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     try:
         done = subprocess.run(
-            [*command, *stage.tests],
+            [*command, *(tests or stage.tests)],
             cwd=stage.folder,
             capture_output=True,
             check=False,
