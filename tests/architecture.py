@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from attrs import frozen
@@ -99,9 +100,9 @@ UNFILED = re.compile(r"\b(?:TO[D]O|FIXM[E])\b(?!\s*\(?#\d+)")
 DATA_SUFFIXES = frozenset({".json", ".jsonl", ".sql", ".csv", ".txt"})
 
 
-@frozen
+@frozen(eq=False)
 class Module:
-    """One source file; *name* is how Python imports it."""
+    """One source file; *name* is how Python imports it. Each is itself alone: answers are kept."""
 
     name: str
     is_package: bool
@@ -162,8 +163,13 @@ def _statements(body: list[ast.stmt], *, at_top: bool) -> Iterator[tuple[ast.stm
             yield from _statements(inner.body, at_top=runs)
 
 
-def imports_of(module: Module) -> Iterator[Import]:
+@cache
+def imports_of(module: Module) -> tuple[Import, ...]:
     """Every import, wherever it stands; `at_top` tells those that run when the module loads."""
+    return tuple(_imports_of(module))
+
+
+def _imports_of(module: Module) -> Iterator[Import]:
     for statement, at_top in _statements(module.tree.body, at_top=True):
         if isinstance(statement, ast.Import):
             for alias in statement.names:
@@ -302,6 +308,7 @@ def size_violations(module: Module) -> list[str]:
     return found
 
 
+@cache
 def _binds(module: Module, name: str) -> bool:
     for statement, at_top in _statements(module.tree.body, at_top=True):
         if not at_top:
