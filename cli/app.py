@@ -63,12 +63,18 @@ class App:
             _print(printable(text))
 
     def line(self, data: object, text: str) -> None:
-        """Print one item of a stream."""
+        """Print one item of a stream; an error is one, too."""
         self.clear_progress()
-        if self.is_json:
-            _print_json({"schema_version": SCHEMA_VERSION, "data": data})
-        else:
+        if not self.is_json:
             _print(printable(text))
+        elif isinstance(data, MeshError):
+            _print_json(_envelope(data))
+        else:
+            _print_json({"schema_version": SCHEMA_VERSION, "data": data})
+
+    def raw(self, text: str) -> None:
+        """Steer the terminal; *text* has been made printable where it is anybody's."""
+        _print(text, end="")
 
     def note(self, text: str) -> None:
         """Say something beside the result, once."""
@@ -131,24 +137,28 @@ def _print_json(document: object) -> None:
     _print(json.dumps(document, ensure_ascii=False))
 
 
-def _print(text: str) -> None:
+def _print(text: str, *, end: str = "\n") -> None:
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         raise OutputClosed from None
+
+
+def _envelope(error: MeshError) -> dict[str, Any]:
+    described = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+    }
+    return {"schema_version": SCHEMA_VERSION, "error": described}
 
 
 def print_error(app: App, error: MeshError) -> None:
     """The envelope on standard output under --json; people's text on standard error."""
     app.clear_progress()
     if app.is_json:
-        described = {
-            "code": error.code,
-            "message": error.message,
-            "hint": error.hint,
-            "retryable": error.retryable,
-        }
-        _print_json({"schema_version": SCHEMA_VERSION, "error": described})
+        _print_json(_envelope(error))
     text = f"mesh: {error.message}"
     if error.hint:
         text += f" — {error.hint}"

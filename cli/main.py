@@ -27,7 +27,10 @@ COMMANDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "join": ("cli.commands.joining:join", "Enter a mesh with a ticket, and copy it whole."),
         "up": ("cli.commands.running:up", "Start the node in the background."),
         "down": ("cli.commands.running:down", "Stop the node; nothing is lost."),
-        "status": (f"{_MESH}:status", "What this node holds, and whom it is in touch with."),
+        "status": (
+            "cli.commands.status:status",
+            "What this node holds, and whom it is in touch with.",
+        ),
         "sync": (f"{_MESH}:sync", "Compare with all connected peers now."),
         "peers": (f"{_MESH}:peers", "Who is known, where, and how the connection stands."),
         "doctor": ("cli.commands.doctor:doctor", "Look for what is wrong, and say the remedy."),

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from mesh.core.limits import SKEW_MS_MAX
+from cli.findings import peer_name
 
 _UNKNOWN: Final = "-"
 _TITLE_CHARACTERS: Final = 60
@@ -32,67 +32,7 @@ def known(value: object, unit: str = "") -> str:
     return _UNKNOWN if value is None or value == "" else f"{value}{unit}"
 
 
-def peer_name(peer: dict[str, Any]) -> str:
-    """How a peer is called: its name, else the beginning of its key, else its address."""
-    key = (peer["node_id"] or "")[:8]
-    if peer["name"]:
-        return f"{peer['name']} ({key})" if key else str(peer["name"])
-    return key or known(peer["address"])
-
-
 # -- the mesh -----------------------------------------------------------------------------------
-
-
-def status(data: dict[str, Any]) -> str:
-    """One screen."""
-    running = f"up at {', '.join(data['listen'] or [])}" if data["running"] else "not running"
-    lines = [
-        f"node   {known(data['name'])} ({data['node_id'][:8]})  {running}",
-        f"mesh   {known(data['mesh_name'])} ({data['mesh_id'][:8]})",
-        f"holds  {data['worknodes']} Worknodes in {data['entries']} entries",
-        f"state  {data['state_hash'][:32]}",
-        f"front  {data['frontier_hash']}",
-    ]
-    waits = [
-        f"{data[key]} {key}"
-        for key in ("deferred", "waiting", "parked", "undecided", "pending")
-        if data.get(key)
-    ]
-    if waits:
-        lines.append(f"waits  {', '.join(waits)}")
-    if data.get("member") is False:
-        lines.append("joins  not a member yet: it has to reach one first")
-    elif data.get("provisional"):
-        lines.append("joins  provisional, until the pin of who invited it is here")
-    skew = (data["clock"] or {}).get("skew_ms")
-    if skew is not None:
-        lines.append(f"clock  {skew:+d} ms against its peers{_of_clock(skew)}")
-    if data.get("blocked"):
-        lines.append(f"BLOCKED  {data['blocked']}  (mesh doctor)")
-    if data.get("forked"):
-        lines.append(
-            f"FORKED  {len(data['forked'])} logs have two branches; what follows the fork does not "
-            "count  (mesh doctor)"
-        )
-    if data.get("writing") not in {None, "ok"}:
-        lines.append(f"DISK  nothing can be written: {data['writing']}  (mesh doctor)")
-    if data["running"]:
-        lines += ["", peers(data["peers"])]
-        # Nobody has been met there yet, so there is no peer whose row this could be.
-        lines += [
-            f"tries {dial['address']}  {dial['last_error'] or dial['state']}"
-            for dial in data.get("dials") or ()
-        ]
-    return "\n".join(lines)
-
-
-def _of_clock(skew_ms: int) -> str:
-    if abs(skew_ms) <= SKEW_MS_MAX:
-        return ""
-    # The skew is the peers' clock less this one.
-    if skew_ms < 0:
-        return ": this clock is ahead, and peers keep its writes waiting; set it"
-    return ": this clock is behind; set it"
 
 
 def peers(found: list[dict[str, Any]]) -> str:

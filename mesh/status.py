@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import Final
 
 from attrs import define
 
+from capability.verdict import Verdict
 from mesh.core.inputs import Address, Now
 from mesh.gossip.membership import PeerView
 from mesh.gossip.messages import Hello
 from mesh.gossip.reconcile import LinkSync
 from mesh.replica.replica import Replica
+
+#: Of a handshake's hash, so that both ends' logs and statuses name a link alike.
+LINK_NAME_BYTES: Final = 8
 
 
 @define
@@ -72,9 +77,24 @@ def status_of(
         ],
         "evicted": replica.admission.deferred.evicted + replica.admission.waiting.evicted,
         "forked": [[author.hex(), lane] for author, lane in replica.forked()],
+        "forks": [_fork(replica, author, lane) for author, lane in replica.forked()],
         "goodbyes": [
             {"node_id": node.hex(), "code": code, "text": text} for node, code, text in farewells
         ],
+    }
+
+
+def _fork(replica: Replica, author: bytes, lane: int) -> dict[str, object]:
+    """Who forked which log where, and what does not count for it. Cost: O(entries behind it)."""
+    held, table = replica.held.ledger.lane(author, lane), replica.table
+    assert held is not None and held.fork_seq is not None, "a lane that has forked"
+    numbers = (table.number[entry_id] for _, entry_id in held.held_from(held.fork_seq))
+    return {
+        "node_id": author.hex(),
+        "name": replica.label(author),
+        "lane": lane,
+        "seq": held.fork_seq,
+        "void": sum(1 for n in numbers if table.verdicts[n] == Verdict.VOID),
     }
 
 
@@ -105,6 +125,7 @@ def _peers(
             last_heard_s=round((now.mono_ms - state.heard_ms) / 1000, 3),
             skew_ms=state.skew_ms,
             software=state.hello.software,
+            link=state.handshake_hash[:LINK_NAME_BYTES].hex(),
         )
         if state.address is not None:
             row["address"] = _text_of(state.address)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from cli import findings
 from cli.app import App, command
+from cli.findings import Finding
+from mesh.api.version import VERSION
 from mesh.core.errors import MeshError, UsageError
-from mesh.core.limits import SKEW_MS_MAX
 from mesh.storage.errors import HomeInUse
 from mesh.storage.home import Home
 from mesh.storage.wal import lost_commits
@@ -21,10 +23,8 @@ from mesh.storage.wal import lost_commits
 _REPAIR: Final = (
     "mesh down, then mesh doctor --repair: it keeps the old files, and what had spread comes back"
 )
-#: A finding: its name, whether all is well, what was seen, what to do.
-Finding = tuple[str, bool, str, str]
-#: How the sentence of a home that waits for its peers begins.
-RECOVERING: Final = "this home is being repaired"
+#: A disk with less is about to be full. A guess: a day of a busy mesh.
+FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -96,21 +96,26 @@ def _repair(app: App, home: Home, *, accept_absent: bool) -> None:
 
 
 def _home(home: Home) -> Iterator[Finding]:
-    yield "home", True, str(home.path), ""
+    yield Finding("home", True, str(home.path))
     places: list[tuple[str, Path]] = [("key", home.key_path), ("database", home.database_path)]
     for name, path in places:
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except OSError as error:
             remedy = "restore the home from a back-up, or join again in another --home"
-            yield name, False, f"{path}: {error.strerror}", remedy
+            yield Finding(name, False, f"{path}: {error.strerror}", remedy)
             continue
         is_private = not mode & _OTHERS
-        yield name, is_private, f"{path.name} has mode {mode:o}", f"chmod 600 {path}"
+        yield Finding(name, is_private, f"{path.name} has mode {mode:o}", f"chmod 600 {path}")
+    free = shutil.disk_usage(home.path).free
+    found = f"{free // 2**20} MiB are free on its disk"
+    yield Finding("space", free >= FREE_BYTES_MIN, found, "free space before writing ends")
     socket = home.find_socket()
     if socket is not None:
         mode = stat.S_IMODE(socket.stat().st_mode)
-        yield "socket", not mode & _OTHERS, f"{socket} has mode {mode:o}", "mesh down, then mesh up"
+        yield Finding(
+            "socket", not mode & _OTHERS, f"{socket} has mode {mode:o}", "mesh down, then mesh up"
+        )
 
 
 def _database(home: Home) -> Iterator[Finding]:
@@ -118,12 +123,12 @@ def _database(home: Home) -> Iterator[Finding]:
     try:
         lost = lost_commits(home.database_path)
     except OSError as error:
-        yield "integrity", False, f"database: {error.strerror}", remedy
+        yield Finding("integrity", False, f"database: {error.strerror}", remedy)
         return
     if lost:
         # Not opened: SQLite would throw away what stands behind the damage.
         found = f"the write-ahead log is damaged before {lost} committed transactions"
-        yield "integrity", False, f"database: {found}", remedy
+        yield Finding("integrity", False, f"database: {found}", remedy)
         return
     try:
         connection = sqlite3.connect(f"file:{home.database_path}?mode=ro", uri=True, timeout=5.0)
@@ -133,7 +138,7 @@ def _database(home: Home) -> Iterator[Finding]:
             connection.close()
     except sqlite3.Error as error:
         found = str(error)
-    yield "integrity", found == "ok", f"database: {found}", remedy
+    yield Finding("integrity", found == "ok", f"database: {found}", remedy)
     if found != "ok":
         return
     try:
@@ -144,40 +149,28 @@ def _database(home: Home) -> Iterator[Finding]:
             damage = why_damaged(home) if home.database_path.exists() else ""
     except MeshError:
         return
-    yield (
-        "entries",
-        not damage,
-        damage or "hashes and signatures are those of their authors",
-        remedy,
-    )
+    found = damage or "hashes and signatures are those of their authors"
+    yield Finding("entries", not damage, found, remedy)
 
 
 def _node(app: App, home: Home) -> Iterator[Finding]:
     try:
         status = app.call("status")
     except MeshError as error:
-        yield "node", False, error.message, error.hint or f"see {home.log_path}"
+        yield Finding("node", False, error.message, error.hint or f"see {home.log_path}")
         return
     is_running = status["running"]
     if is_running:
-        yield "node", True, f"running, listens at {', '.join(status['listen']) or 'nothing'}", ""
+        where = ", ".join(status["listen"]) or "nothing"
+        yield Finding("node", True, f"running, listens at {where}")
+        version = status.get("version")
+        found = f"the node is {version}, this command is {VERSION}"
+        yield Finding("version", version == VERSION, found, "mesh down, then mesh up")
     else:
-        yield "node", False, _why_not_running(home), "mesh up"
-    blocked = status.get("blocked") or ""
-    remedy = "stop every other copy of this home, mesh down, then mesh doctor --repair and mesh up"
-    if blocked.startswith(RECOVERING):
-        remedy = "start those members, or name their place: mesh up --peer; mesh peers says more"
-    yield "log", not blocked, blocked or "own log agrees with what peers hold", remedy
-    writing = status.get("writing", "ok")
-    yield "disk", writing == "ok", f"writing: {writing}", "free space, or repair the disk"
-    if status["parked"]:
-        found = f"{status['parked']} entries are stamped in the future"
-        yield "parked", False, found, "look at the clocks of this machine and of their authors"
-    if status.get("forked"):
-        found = f"{len(status['forked'])} logs are forked: their owners run copies of a home"
-        yield "forks", False, found, "stop the copies; what these logs hold does not count"
+        yield Finding("node", False, _why_not_running(home), "mesh up")
+    yield from findings.of_node(status)
     if is_running:
-        yield from _network(status)
+        yield from findings.of_network(status)
 
 
 def _why_not_running(home: Home) -> str:
@@ -186,23 +179,3 @@ def _why_not_running(home: Home) -> str:
     except HomeInUse as error:
         return error.message
     return "the node is not running"
-
-
-def _network(status: dict[str, Any]) -> Iterator[Finding]:
-    skew = status["clock"]["skew_ms"]
-    if skew is not None:
-        found = f"{skew:+d} ms against the median of the peers"
-        remedy = f"set the clock ({'chronyc tracking' if sys.platform == 'linux' else 'sntp'})"
-        yield "clock", abs(skew) <= SKEW_MS_MAX, found, remedy
-    away = [peer for peer in status["peers"] if peer["state"] != "connected"]
-    for peer in away:
-        name = peer["name"] or peer["node_id"][:8]
-        found = f"{name} at {peer['address'] or '(no address)'}: {peer.get('last_error') or 'away'}"
-        remedy = "see that it runs and that no firewall stands between; another way: mesh up --peer"
-        yield "peer", False, found, remedy
-    if status["peers"] and not away:
-        yield "peers", True, f"{len(status['peers'])} connected", ""
-    remedy = "see that a member of this mesh listens there"
-    for dial in status.get("dials") or ():
-        if dial["last_error"]:
-            yield "address", False, f"{dial['address']}: {dial['last_error']}", remedy

@@ -8,6 +8,7 @@ import click
 
 from cli import render
 from cli.app import App, command
+from cli.findings import peer_name
 from cli.given import SecondsType
 from mesh.core.errors import Unavailable
 
@@ -45,13 +46,6 @@ def invite(
         app.note(f"valid until {data['expires_at']}, once each: mesh join TICKET")
 
 
-@command("status")
-def status(app: App) -> None:
-    """What this node holds, and whom it is in touch with. Only what is measured is shown."""
-    data = app.call("status")
-    app.done(data, render.status(data))
-
-
 @command("sync")
 @click.option("--wait", is_flag=True, help="Return when the digests agree with every peer.")
 @click.option(
@@ -81,7 +75,7 @@ def _not_in_sync(peers: list[dict[str, Any]], timeout_s: float) -> Unavailable:
             f"no peer is connected after {timeout_s:g} s; what is written here stays here for now",
             hint="`mesh peers` says what stands in the way",
         )
-    late = ", ".join(render.peer_name(peer) for peer in peers if not peer["in_sync"])
+    late = ", ".join(peer_name(peer) for peer in peers if not peer["in_sync"])
     return Unavailable(
         f"not in sync with {late} after {timeout_s:g} s; it goes on in the background",
         hint="wait longer: --timeout",

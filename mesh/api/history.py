@@ -8,7 +8,7 @@ import trio
 
 from capability import ops
 from capability.data_body import parse_op
-from capability.ids import TRASH
+from capability.ids import TRASH, session_id
 from capability.ops import Op
 from capability.verdict import Verdict
 from crdt.hlc import milliseconds
@@ -116,7 +116,8 @@ def _waiting_rows(replica: Replica, views: Views, node: bytes) -> list[dict[str,
             {
                 "at": iso(milliseconds(row.hlc)),
                 "by": views.who(replica.author),
-                "session": row.session or None,
+                # As it will be called in its entry.
+                "session": session_id(row.session).hex() or None,
                 "entry": None,
                 "counts": True,
                 "reason": "waits to be sealed",

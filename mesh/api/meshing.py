@@ -15,6 +15,7 @@ from capability.limits import CHAIN_DEPTH_MAX, NEVER_MS, TICKET_ADDRESSES_MAX
 from capability.ticket import Ticket
 from mesh.api.arguments import Argument
 from mesh.api.context import Context, Operation
+from mesh.api.version import VERSION
 from mesh.core.errors import Precondition, UsageError
 from mesh.core.inputs import Address
 from mesh.transport.tcp import is_loopback
@@ -77,6 +78,7 @@ def status_of(context: Context) -> dict[str, Any]:
     for key in _STATUS_KEYS:
         found.setdefault(key, None)
     found["running"] = context.is_running
+    found["version"] = VERSION
     if not context.is_running:
         found.update(listen=[], peers=[], clock={"skew_ms": None}, mdns="off")
     for peer in found["peers"] or ():

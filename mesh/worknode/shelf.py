@@ -16,6 +16,7 @@ from crdt.errors import CrdtError
 from mesh.core.errors import DamagedRecord
 
 Record = TypeVar("Record")
+Part = TypeVar("Part")
 
 #: What comes of bytes that are no record.
 _DISORDER: Final = (CrdtError, AttributeError, LookupError, OverflowError, TypeError, ValueError)
@@ -75,9 +76,17 @@ class Shelf(Generic[Record]):
             self._recent.pop(node, None)
         return record
 
+    def glance(self, node: bytes, part: Callable[[bytes], Part]) -> Part | None:
+        """What *part* reads from a record that rests; None of any other."""
+        packed = self._cold.get(node)
+        return None if packed is None else self._read(node, packed, part)
+
     def _open(self, node: bytes, packed: bytes) -> Record:
+        return self._read(node, packed, self._unpack)
+
+    def _read(self, node: bytes, packed: bytes, read: Callable[[bytes], Part]) -> Part:
         try:
-            return self._unpack(packed)
+            return read(packed)
         except _DISORDER as error:
             raise DamagedRecord(
                 f"this node's snapshot of the Worknode {node.hex()} cannot be read: {error}",

@@ -356,8 +356,7 @@ class Store:
         record = self.worknodes.seen(node)
         if record is not None:
             return record.creates
-        packed = self.worknodes.packed(node)
-        return {} if packed is None else unpack_creates(packed)
+        return self.worknodes.glance(node, unpack_creates) or {}
 
     def parent(self, node: bytes) -> bytes | None:
         """The place where it stands now; None for the root and for what was never born here."""

@@ -273,8 +273,9 @@ def test_a_closed_standard_output_is_no_traceback(shared: Machine) -> None:
 
 def test_a_field_has_one_name_in_history_before_and_after_its_seal(shared: Machine) -> None:
     node = shared.ok("create", "Local")["id"]
-    shared.ok("update", node, "--set", "progress=5", "--local")
+    shared.ok("--session", "smith", "update", node, "--set", "progress=5", "--local")
     (waiting,) = [row for row in shared.ok("history", node) if row["entry"] is None]
     shared.ok("sync")
     (sealed,) = [row for row in shared.ok("history", node) if row["did"] == waiting["did"]][-1:]
     assert sealed["entry"] and sealed["field"] == waiting["field"] == "work:progress"
+    assert sealed["session"] == waiting["session"] and len(sealed["session"]) == 32

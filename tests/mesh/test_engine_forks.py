@@ -89,6 +89,16 @@ def test_two_branches_are_void_from_the_fork_on(
     for word, place, length in zip("xy", places, lengths, strict=True):
         scene.show(scene.hosts[place], scene.branch(word, length))
     scene.agree_on_the_fork("trunk")
+    for host in scene.hosts:
+        (fork,) = host.status()["forks"]
+        assert (fork["node_id"], fork["lane"], fork["seq"]) == (MAL.public.hex(), LANE_DATA, 3)
+        table = host.engine.replica.table
+        behind = [
+            n for n, seq in enumerate(table.seqs) if table.authors[n] == MAL.public and seq > 2
+        ]
+        assert fork["void"] == len(behind) <= sum(lengths)
+    # Of one branch entry each a host may hold the proof alone.
+    assert any(host.status()["forks"][0]["void"] for host in scene.hosts)
 
 
 @pytest.mark.parametrize("number", range(4))

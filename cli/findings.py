@@ -1,0 +1,147 @@
+"""
+What a status says that is wrong, each with its cause and its remedy; for `status` and `doctor`.
+
+A finding names who it is about. Where the figures do not tell which of two is wrong, neither is
+accused.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from mesh.core.limits import SKEW_MS_MAX
+
+#: How the sentence of a home that waits for its peers begins.
+RECOVERING: Final = "this home is being repaired"
+_LANES: Final = ("authority", "data")
+
+
+class Finding(NamedTuple):
+    """One check: whether all is well, what was seen, and what to do if it is not."""
+
+    check: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def peer_name(peer: dict[str, Any]) -> str:
+    """How a peer is called: its name, else the beginning of its key, else its address."""
+    key = (peer["node_id"] or "")[:8]
+    if peer["name"]:
+        return f"{peer['name']} ({key})" if key else str(peer["name"])
+    return key or peer["address"] or "-"
+
+
+def of_node(status: dict[str, Any]) -> Iterator[Finding]:
+    """What concerns this node and what it holds."""
+    blocked = status.get("blocked") or ""
+    remedy = "stop every other copy of this home, mesh down, then mesh doctor --repair and mesh up"
+    if blocked.startswith(RECOVERING):
+        remedy = "start those members, or name their place: mesh up --peer; mesh peers says more"
+    yield Finding("log", not blocked, blocked or "own log agrees with what peers hold", remedy)
+    writing = status.get("writing", "ok")
+    yield Finding(
+        "disk",
+        writing == "ok",
+        f"writing: {writing}",
+        "free space, or repair the disk; writing goes on by itself",
+    )
+    if status.get("member") is False:
+        yield Finding(
+            "member",
+            False,
+            "no member has let this node in yet",
+            "start the node that invited it, or name another member: mesh up --peer",
+        )
+    if status.get("parked"):
+        yield Finding(
+            "parked",
+            False,
+            f"{_count(status['parked'], 'entry', 'entries')} stamped in the future",
+            "look at the clocks of this machine and of their authors; they show in time",
+        )
+    for fork in status.get("forks") or ():
+        yield Finding("forks", False, _of_fork(fork), "stop all copies of that home but one")
+
+
+def _of_fork(fork: dict[str, Any]) -> str:
+    who = fork["name"] or fork["node_id"][:8]
+    void = _count(fork["void"], "entry does", "entries do")
+    return (
+        f"{who} ran a copy of its home: its {_LANES[fork['lane']]} log has two branches from "
+        f"{fork['seq']} on, and {void} not count"
+    )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def of_network(status: dict[str, Any]) -> Iterator[Finding]:
+    """What concerns the peers and the way to them."""
+    found = clock(status)
+    if found is not None:
+        yield found
+    away = [peer for peer in status["peers"] if peer["state"] != "connected"]
+    for peer in away:
+        where = f"{peer_name(peer)} at {peer['address'] or '(no address)'}"
+        yield Finding("peer", False, f"{where}: {peer.get('last_error') or 'away'}", AWAY)
+    if status["peers"] and not away:
+        yield Finding("peers", True, f"{len(status['peers'])} connected")
+    yield from of_addresses(status)
+
+
+#: What to do about a peer that is not connected.
+AWAY: Final = "see that it runs and that no firewall stands between; another way: mesh up --peer"
+
+
+def of_addresses(status: dict[str, Any]) -> Iterator[Finding]:
+    """Addresses behind which nobody was met, and the search in this network."""
+    for dial in status.get("dials") or ():
+        if dial["last_error"]:
+            yield Finding(
+                "address",
+                False,
+                f"{dial['address']}: {dial['last_error']}",
+                "see that a member of this mesh listens there",
+            )
+    mdns = status.get("mdns")
+    if mdns not in {None, "ok", "off"}:
+        yield Finding(
+            "mdns",
+            False,
+            f"members in this network are not found by themselves: {mdns}",
+            "name one (mesh up --peer), or do without (mesh up --no-mdns)",
+        )
+
+
+def clock(status: dict[str, Any]) -> Finding | None:
+    """What the clocks of the connected peers say of this one; None while nobody was asked."""
+    peers = [peer for peer in status["peers"] or () if peer.get("skew_ms") is not None]
+    skew = (status["clock"] or {}).get("skew_ms")
+    if skew is None or not peers:
+        return None
+    measured = f"{skew:+d} ms against its peers"
+    # A peer's clock less this one.
+    behind = [peer for peer in peers if peer["skew_ms"] > SKEW_MS_MAX]
+    ahead = [peer for peer in peers if peer["skew_ms"] < -SKEW_MS_MAX]
+    off = behind + ahead
+    set_it = f"set the clock ({'chronyc tracking' if sys.platform == 'linux' else 'sntp'})"
+    if not off:
+        return Finding("clock", True, measured)
+    majority = max(behind, ahead, key=len)
+    if len(peers) > 1 and len(majority) * 2 > len(peers):
+        way = "behind" if majority is behind else "ahead, and peers keep its writes waiting"
+        return Finding("clock", False, f"{measured}: this clock is {way}", set_it)
+    names = ", ".join(peer_name(peer) for peer in off)
+    if len(peers) > 1 and len(off) * 2 < len(peers):
+        return Finding("clock", False, f"the clock of {names} differs from all others", set_it)
+    return Finding(
+        "clock",
+        False,
+        f"{measured}: this clock or that of {names} is wrong, two cannot tell which",
+        f"look at both (date -u), and {set_it}",
+    )
