@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import define, field
 
-from capability.entry import LANE_AUTHORITY, Entry
+from capability.entry import LANE_AUTHORITY
 from capability.keys import Signer
 from capability.notary import ED25519, Notary
 from crdt.codec import encode
@@ -42,7 +42,7 @@ from mesh.core.inputs import (
 from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.core.ports import LogReader
 from mesh.core.records import PutMeta
-from mesh.gossip.broadcast import Broadcast
+from mesh.gossip.broadcast import Broadcast, TreeMessage
 from mesh.gossip.limits import HELLO_BYTES_MAX
 from mesh.gossip.membership import Membership
 from mesh.gossip.messages import Entries, Goodbye, GoodbyeCode, Hello, Message, Peers, Push, Rows
@@ -97,7 +97,7 @@ class Engine:
             replica=replica,
             config=config,
             membership=Membership(signer.public, reader.peers(), rng),
-            broadcast=Broadcast(encode_message),
+            broadcast=Broadcast(signer.public, replica.port, encode_message),
             reconcile=Reconcile(signer.public, replica.port, encode_message),
             reader=reader,
         )
@@ -105,7 +105,7 @@ class Engine:
     def start(self, now: Now) -> list[Effect]:
         """What is to be done first, once after `load`."""
         effects = self._take_in(greeting.chain_of(self.replica, self.reader)[1:], now, None)[1]
-        return effects + self.membership.handle(Tick(), now) + self._push()
+        return effects + self.membership.handle(Tick(), now) + self._push(now)
 
     # -- the step -------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class Engine:
 
     def flush(self, now: Now) -> list[Effect]:
         """The end of a batch: seal the open group, push what is new, compare when it is quiet."""
-        effects = self.replica.seal() + self._push()
+        effects = self.replica.seal() + self._push(now)
         if self.version != self.replica.port.version:
             self.version = self.replica.port.version
             self.reconcile.moved(now)
@@ -170,6 +170,7 @@ class Engine:
         """When a `Tick` is due, in monotonic ms."""
         dues = (
             self.membership.deadline,
+            self.broadcast.deadline,
             self.reconcile.deadline,
             self.replica.pending.due_ms,
             self.replica.wake_mono_ms,
@@ -177,7 +178,8 @@ class Engine:
         return min([due for due in dues if due is not None], default=None)
 
     def _tick(self, now: Now) -> list[Effect]:
-        effects = self.membership.handle(Tick(), now) + self.reconcile.tick(now)
+        effects = self.membership.handle(Tick(), now)
+        effects += self.broadcast.tick(now) + self.reconcile.tick(now)
         due = self.replica.pending.due_ms
         if due is not None and due <= now.mono_ms:
             effects += self.replica.seal_pending(now)
@@ -221,7 +223,7 @@ class Engine:
             self.broadcast.blocked(item.link)
             self.reconcile.blocked(item.link)
             return []
-        self.broadcast.drained(item.link)
+        self.broadcast.drained(item.link, now)
         return self.reconcile.drained(item.link, now)
 
     def _forget(self, link: int) -> None:
@@ -295,7 +297,7 @@ class Engine:
         effects += greeting.warn_of_clock(state.peer, state.skew_ms)
         effects += self.membership.accepted(link, hello.addresses, hello.name, now)
         effects += self._mark_sent()
-        self.broadcast.ready(link)
+        self.broadcast.ready(link, state.peer)
         effects += acquaint.introduce(link, self.links, encode_message)
         roots = (hello.auth_root, hello.data_root)
         return effects + self.reconcile.link_ready(link, state.peer, *roots, now)
@@ -303,6 +305,8 @@ class Engine:
     def _message(self, link: int, message: Message, now: Now) -> list[Effect]:
         if isinstance(message, Push):
             return self._entries(link, message, message.entries, now)
+        if isinstance(message, TreeMessage):
+            return self.broadcast.handle(link, message, now)
         if isinstance(message, Peers):
             return acquaint.hear(message, self.links[link], self.membership, self.replica, now)
         result = self.reconcile.handle(link, message, now)
@@ -318,7 +322,8 @@ class Engine:
     def _entries(
         self, link: int, message: Entries | Push, entries: Sequence[bytes], now: Now
     ) -> list[Effect]:
-        outcome, effects = self._take_in(entries, now, link)
+        hops = message.hops if isinstance(message, Push) else None
+        outcome, effects = self._take_in(entries, now, link, hops)
         if link not in self.links:
             return effects
         places = [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
@@ -327,7 +332,7 @@ class Engine:
             link, message, places, mismatches, now, known=outcome.shown
         )
         if isinstance(message, Push):
-            self.broadcast.heard(link, outcome.shown)
+            effects += self.broadcast.pushed(link, message.hops, places, outcome.shown)
             for author, lane in sorted(outcome.gaps):
                 seq = self.replica.lowest_deferred(author, lane)
                 effects += self.reconcile.gap(link, author, lane, seq, now)
@@ -350,12 +355,12 @@ class Engine:
         return effects + self._let_go(settled, now)
 
     def _take_in(
-        self, batch: Sequence[bytes], now: Now, link: int | None
+        self, batch: Sequence[bytes], now: Now, link: int | None, hops: int | None = None
     ) -> tuple[Outcome, list[Effect]]:
         """Show entries to the replica and push on what it took."""
         outcome, effects, offence = self.replica.receive(batch, now)
         if outcome.held:
-            effects += self.broadcast.new_entries([_parcel(e) for e in outcome.held], link)
+            effects += self.broadcast.new_entries(outcome.held, link, now, hops=hops)
         for author, lane in sorted(outcome.settled):
             effects += self.reconcile.proof_held(author, lane)
         if offence and link is not None:
@@ -372,14 +377,12 @@ class Engine:
                 effects += self._refuse(link, GoodbyeCode.NOT_A_MEMBER, void)
         return effects
 
-    def _push(self) -> list[Effect]:
+    def _push(self, now: Now) -> list[Effect]:
         fresh = self.replica.take_fresh()
         # A home that peers know to be behind would spread the fork that a new key can still avoid.
         if not fresh or self.replica.writer.blocked:
             return []
-        return self._mark_sent() + self.broadcast.new_entries(
-            [_parcel(entry) for entry in fresh], None
-        )
+        return self._mark_sent() + self.broadcast.new_entries(fresh, None, now)
 
     def _mark_sent(self) -> list[Effect]:
         """Before an own entry may leave: how far it may have left is on disk."""
@@ -388,10 +391,6 @@ class Engine:
             return []
         self.sent = heads
         return [Persist((PutMeta("sent", encode(heads)),))]
-
-
-def _parcel(entry: Entry) -> tuple[bytes, int, int, bytes]:
-    return entry.header.author, entry.header.lane, entry.header.seq, entry.encode()
 
 
 __all__ = ["Engine", "EngineConfig", "LinkState"]

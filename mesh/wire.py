@@ -19,7 +19,7 @@ from capability.form import array, ascending, binary, fixed, record, text, unsig
 from capability.frontier import FrontierRow
 from capability.ids import ID_BYTES
 from capability.keys import PUBLIC_BYTES, SIGNATURE_BYTES
-from capability.limits import AUTHORITY_SEQ_MAX, ENTRY_BYTES_MAX, INT_MAX
+from capability.limits import ENTRY_BYTES_MAX
 from crdt.codec import Value, decode, encode
 from crdt.errors import CodecError
 from mesh.core.errors import ProtocolViolation
@@ -34,12 +34,15 @@ from mesh.gossip.messages import (
     GetById,
     GetHeaders,
     Goodbye,
+    Graft,
+    Have,
     Headers,
     Hello,
     Join,
     Message,
     NeedFull,
     Peers,
+    Prune,
     Push,
     Range,
     Roots,
@@ -47,31 +50,30 @@ from mesh.gossip.messages import (
     Rows,
     Told,
 )
+from mesh.gossip.push_form import (
+    Fields,
+    read_encoded,
+    read_flag,
+    read_graft,
+    read_have,
+    read_lane,
+    read_prune,
+    read_push,
+    seq_max,
+    write_graft,
+    write_have,
+    write_prune,
+    write_push,
+)
 
-__all__ = ["RESERVED_TAGS", "TAGS", "Unknown", "decode_message", "encode_message"]
-
-Fields = tuple[Value, ...]
+__all__ = ["TAGS", "Unknown", "decode_message", "encode_message"]
 
 
 @frozen
 class Unknown:
-    """A message of a later version, or of a tag that is reserved."""
+    """A message of a later version."""
 
     tag: int
-
-
-def _seq_max(lane: int) -> int:
-    return AUTHORITY_SEQ_MAX if lane == 0 else INT_MAX
-
-
-def _lane(value: Value) -> int:
-    return unsigned(value, "lane", most=1)
-
-
-def _flag(value: Value, what: str) -> bool:
-    if not isinstance(value, bool):
-        raise FormError(f"{what}: expected a bool, got {value!r:.80}")
-    return value
 
 
 def _optional(value: Value, size: int, what: str) -> bytes:
@@ -80,11 +82,6 @@ def _optional(value: Value, size: int, what: str) -> bytes:
 
 def _signed_header(value: Value) -> SignedHeader | None:
     return None if value is None else decode_signed_header(value)
-
-
-def _entries(value: Value) -> tuple[bytes, ...]:
-    items = array(value, "entries", most=limits.ENTRIES_MAX)
-    return tuple(binary(item, "entry", most=ENTRY_BYTES_MAX) for item in items)
 
 
 def _header_values(headers: tuple[SignedHeader | None, ...]) -> Value:
@@ -181,17 +178,17 @@ def _read_roots_reply(fields: Fields) -> RootsReply:
         fixed(auth, ID_BYTES, "auth root"),
         fixed(data, ID_BYTES, "data root"),
         unsigned(nonce, "nonce"),
-        _flag(equal, "equal"),
+        read_flag(equal, "equal"),
     )
 
 
 def _row(value: Value) -> FrontierRow:
     lane, author, seq, head, proof = record(value, 5, "row")
-    number = _lane(lane)
+    number = read_lane(lane)
     return FrontierRow(
         author=fixed(author, PUBLIC_BYTES, "author"),
         lane=number,
-        seq=unsigned(seq, "seq", most=_seq_max(number)),
+        seq=unsigned(seq, "seq", most=seq_max(number)),
         head=_optional(head, ID_BYTES, "head"),
         proof=_optional(proof, ID_BYTES, "proof"),
     )
@@ -210,7 +207,7 @@ def _read_rows(fields: Fields) -> Rows:
         unsigned(exchange, "exchange"),
         _optional(base, ID_BYTES, "base"),
         unsigned(part, "part", most=limits.PARTS_MAX - 1),
-        _flag(last, "last"),
+        read_flag(last, "last"),
         read,
     )
 
@@ -222,13 +219,13 @@ def _read_need_full(fields: Fields) -> NeedFull:
 
 def _range(value: Value) -> Range:
     author, lane, first, last = record(value, 4, "range")
-    number = _lane(lane)
-    start = unsigned(first, "from", least=1, most=_seq_max(number))
+    number = read_lane(lane)
+    start = unsigned(first, "from", least=1, most=seq_max(number))
     return Range(
         fixed(author, PUBLIC_BYTES, "author"),
         number,
         start,
-        unsigned(last, "to", least=start, most=_seq_max(number)),
+        unsigned(last, "to", least=start, most=seq_max(number)),
     )
 
 
@@ -249,7 +246,7 @@ def _read_get(fields: Fields) -> Get:
 
 def _read_entries(fields: Fields) -> Entries:
     request, entries, done = record(fields, 3, "entries")
-    return Entries(unsigned(request, "request"), _entries(entries), _flag(done, "done"))
+    return Entries(unsigned(request, "request"), read_encoded(entries), read_flag(done, "done"))
 
 
 def _read_get_by_id(fields: Fields) -> GetById:
@@ -262,9 +259,9 @@ def _read_get_by_id(fields: Fields) -> GetById:
 
 def _read_get_headers(fields: Fields) -> GetHeaders:
     request, author, lane, seqs = record(fields, 4, "get headers")
-    number = _lane(lane)
+    number = read_lane(lane)
     items = array(seqs, "seqs", least=1, most=limits.HEADERS_MAX)
-    read = tuple(unsigned(item, "seq", least=1, most=_seq_max(number)) for item in items)
+    read = tuple(unsigned(item, "seq", least=1, most=seq_max(number)) for item in items)
     ascending(read, "seqs")
     return GetHeaders(
         unsigned(request, "request"), fixed(author, PUBLIC_BYTES, "author"), number, read
@@ -282,7 +279,7 @@ def _read_headers(fields: Fields) -> Headers:
     return Headers(
         unsigned(request, "request"),
         fixed(author, PUBLIC_BYTES, "author"),
-        _lane(lane),
+        read_lane(lane),
         tuple(map(_signed_header, items)),
     )
 
@@ -299,11 +296,6 @@ def _read_fork_proof(fields: Fields) -> ForkProof:
     if not first.id < second.id:
         raise FormError("fork proof: the headers are not ascending by id")
     return ForkProof(first, second)
-
-
-def _read_push(fields: Fields) -> Push:
-    (entries,) = record(fields, 1, "push")
-    return Push(_entries(entries))
 
 
 def _write_peers(peers: Peers) -> Fields:
@@ -342,12 +334,12 @@ _TABLE: Final[
     (10, GetHeaders, _plain, _read_get_headers),
     (11, Headers, _write_headers, _read_headers),
     (12, ForkProof, _write_fork_proof, _read_fork_proof),
-    (13, Push, _plain, _read_push),
+    (13, Push, write_push, read_push),
+    (14, Have, write_have, read_have),
     (15, Peers, _write_peers, _read_peers),
+    (16, Graft, write_graft, read_graft),
+    (17, Prune, write_prune, read_prune),
 )
-#: Tags that have a meaning to come, so that nobody takes them for another: 14 is the lazy push's
-#: announcement.
-RESERVED_TAGS: Final = {14: "Have"}
 TAGS: Final = {cls: tag for tag, cls, _, _ in _TABLE}
 _WRITERS: Final = {cls: write for _, cls, write, _ in _TABLE}
 _READERS: Final = {tag: read for tag, _, _, read in _TABLE}

@@ -4,7 +4,7 @@ Floor 4: who is linked, what is pushed, what is repaired; and the messages peers
 Three machines that know nothing of each other and see the replica only through its port.
 """
 
-from mesh.gossip.broadcast import Broadcast, LinkPush, NewEntry
+from mesh.gossip.broadcast import Broadcast, LinkPush, TreeMessage
 from mesh.gossip.membership import Membership, PeerView
 from mesh.gossip.reconcile import ForkFound, LinkSync, Outcome, Reconcile
 
@@ -14,8 +14,8 @@ __all__ = [
     "LinkPush",
     "LinkSync",
     "Membership",
-    "NewEntry",
     "Outcome",
     "PeerView",
     "Reconcile",
+    "TreeMessage",
 ]

@@ -3,7 +3,7 @@
 from typing import Final
 
 from capability.limits import TICKET_CHAIN_MAX
-from mesh.core.limits import MESSAGE_BYTES_MAX
+from mesh.core.limits import MESSAGE_BYTES_MAX, WINDOW_BYTES
 
 #: The first message of a link, which nobody has vouched for yet: a ticket's chain and some text.
 HELLO_BYTES_MAX: Final = 64 * 1024
@@ -31,6 +31,47 @@ ENTRIES_MAX: Final = 4096
 PUSH_BYTES_MAX: Final = MESSAGE_BYTES_MAX - 64 * 1024
 #: Lanes of which a link remembers what its peer has, for the push. Beyond, the oldest is forgotten.
 KNOWN_LANES_MAX: Final = 4096
+#: Authors of whom a link remembers whether they are pushed on it or announced, and a node whence
+#: their entries come. Beyond, the oldest is forgotten: a duplicate at most, and a prune.
+TREES_MAX: Final = 4096
+#: Hops that a push or an announcement can tell; more are told as so many. A guess: the diameter of
+#: a mesh of 10,000 nodes is below 20.
+HOPS_MAX: Final = 255
+#: Authors that have a number for announcements, per link and direction; beyond, all are named anew.
+HAVE_AUTHORS_MAX: Final = 1024
+#: Lanes of one announcement: with an author each, 43 KiB.
+HAVES_MAX: Final = 1024
+#: Lanes that wait to be announced on one link; beyond, the oldest is left to repair.
+ANNOUNCED_MAX: Final = 4096
+#: Lanes that one link has announced and that are awaited here; beyond, they are left to repair.
+AWAITED_MAX: Final = 1024
+#: Entries that one graft is answered with, in bytes, and one entry: as one window of repair.
+GRAFT_BYTES_MAX: Final = WINDOW_BYTES
+#: Lanes of one graft, authors of one prune.
+GRAFTS_MAX: Final = 256
+PRUNES_MAX: Final = 1024
+#: Links on which one entry is announced; the next entry's turn begins with others. The paper tells
+#: all, which on a full mesh is everybody by everybody; gossipsub's D_lazy is 6.
+HAVE_LINKS_MAX: Final = 6
+#: Announcements are gathered for this long, in ms. A guess: long enough that a burst is one
+#: message, and that whoever announces first spares the other side its own; the push waits for none.
+HAVE_DELAY_MS: Final = 50
+#: What was announced and does not come by itself is asked for after this time, in ms. A guess, as
+#: everybody's is; the paper, §3.7, wants the diameter's latency: five hops of 40 ms.
+GRAFT_MS: Final = 250
+#: If it then does not come, the next announcer is asked after this time, in ms. The paper, §3.7:
+#: less than the first, about the round trip to a neighbour. A guess.
+REGRAFT_MS: Final = 125
+#: Grafts in a row that a peer may leave unanswered; then its announcements mean nothing until it
+#: has pushed something new. A guess.
+UNANSWERED_MAX: Final = 16
+#: An announcer so many hops nearer to the author takes the place of who pushed. The paper, §3.8,
+#: takes 7 for one tree of 10,000 nodes.
+OPTIMIZE_HOPS_MIN: Final = 3
+#: Pushes in a row that brought nothing but what was held, until a link is asked for no more of
+#: authors that it has not brought yet. With 2 the first entry of a new author often waits for a
+#: graft, with 5 a mesh of 15 sends twice as many duplicates while it forms.
+BARREN_MAX: Final = 3
 #: Lanes that one link wants at once; the next exchange brings the rest.
 WANTS_MAX: Final = 8192
 #: Times that a want which does not move is tried again after others moved. An authority lane is

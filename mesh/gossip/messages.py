@@ -187,9 +187,68 @@ class ForkProof:
 
 @frozen
 class Push:
-    """New entries, unasked."""
+    """
+    New entries, unasked, or those that a graft names.
+
+    `hops` are the links that they had come over before this one: 0 from their author (the
+    paper's round).
+    """
 
     entries: tuple[bytes, ...]
+    hops: int = 0
+
+
+@frozen
+class Held:
+    """The speaker holds a lane up to *seq*, and would push it with *hops*."""
+
+    number: int
+    lane: int
+    seq: int
+    hops: int
+
+
+@frozen
+class Have:
+    """
+    What is held and not pushed: the lazy half of the push (the paper's IHAVE).
+
+    Authors are named once per link: *authors* get the numbers from *first* on, and `held`, which
+    ascends by (number, lane), names them by their numbers.
+    """
+
+    first: int
+    authors: tuple[bytes, ...]
+    held: tuple[Held, ...]
+
+
+@frozen
+class Missed:
+    """The speaker holds a lane up to *after*, and wants what comes then."""
+
+    author: bytes
+    lane: int
+    after: int
+
+
+@frozen
+class Graft:
+    """Push these authors' entries on this link, beginning with those that are missing."""
+
+    missed: tuple[Missed, ...]
+
+
+@frozen
+class Prune:
+    """
+    Announce these authors' entries on this link, and do not push them.
+
+    *rest*: those of all others too of whom nothing was pushed on it yet, the listener's own
+    excepted.
+    """
+
+    authors: tuple[bytes, ...]
+    rest: bool = False
 
 
 @frozen
@@ -221,5 +280,8 @@ Message = (
     | Headers
     | ForkProof
     | Push
+    | Have
+    | Graft
+    | Prune
     | Peers
 )

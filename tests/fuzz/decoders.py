@@ -236,7 +236,7 @@ def _wire(data: bytes) -> None:
 
 def _wire_seeds() -> Iterable[bytes]:
     yield from map(bytes.fromhex, _load("wire")["messages"].values())
-    yield codec.encode((14, "later"))
+    yield codec.encode((18, "later"))
 
 
 # -- what this node remembers

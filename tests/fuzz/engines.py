@@ -30,10 +30,15 @@ from mesh.gossip.messages import (
     GetHeaders,
     Goodbye,
     GoodbyeCode,
+    Graft,
+    Have,
     Headers,
+    Held,
     Join,
     Message,
+    Missed,
     NeedFull,
+    Prune,
     Push,
     Range,
     Roots,
@@ -215,6 +220,16 @@ def _messages() -> Iterator[Message]:
     yield Headers(1, lead, 1, (first.signed_header, second.signed_header, None))
     yield Goodbye(GoodbyeCode.SHUTTING_DOWN, "bye")
     yield from (_fork(*halves) for halves in here.forks)
+    held = (Held(0, 0, 900, 0), Held(0, 1, 3, 4), Held(1, 1, 1 << 40, 1), Held(9, 1, 1, 1))
+    yield Have(0, (lead, mad), held)
+    yield Have(0, (), held[1:3])
+    yield Graft(tuple(sorted((Missed(lead, 1, 0), Missed(mad, 1, 1 << 40)), key=_author_of)))
+    yield Prune(tuple(sorted((lead, mad))), rest=True)
+    yield Push(encoded[:1], 254)
+
+
+def _author_of(missed: Missed) -> bytes:
+    return missed.author
 
 
 def _fork(one: Entry, two: Entry) -> ForkProof:

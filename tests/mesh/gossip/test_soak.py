@@ -153,4 +153,4 @@ def test_a_write_reaches_everybody_without_time_passing(pairs: str, seed: int) -
     copies = sum(len(m.entries) for _, m, _ in world.sent[start:] if isinstance(m, Push))
     # Never back to where it came from, and at most once over each link in each direction.
     assert 20 * 3 <= copies <= 20 * (2 * len(pairs.split()) - 3)
-    assert set(world.count(start)) == {"Push"}
+    assert set(world.count(start)) <= {"Push", "Prune"}

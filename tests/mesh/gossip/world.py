@@ -13,7 +13,7 @@ from capability.entry import KIND_DATA, KIND_GRANT, Entry, SignedHeader, decode_
 from capability.frontier import FrontierRow, proof_digest
 from mesh.core.effects import Effect, Log, Send
 from mesh.core.inputs import Now
-from mesh.gossip.broadcast import Broadcast, NewEntry
+from mesh.gossip.broadcast import Broadcast, TreeMessage
 from mesh.gossip.messages import Entries, Message, Push, Rows
 from mesh.gossip.reconcile import ForkFound, Outcome, Reconcile
 from mesh.wire import Unknown, decode_message, encode_message
@@ -170,13 +170,23 @@ class Peer:
         self.key = name(label)
         self.replica = replica
         self.reconcile = Reconcile(self.key, replica, encode_message)
-        self.broadcast = Broadcast(encode_message)
+        self.broadcast = Broadcast(self.key, replica, encode_message)
         self.logs: list[Log] = []
         self.held: list[tuple[bytes, int, int]] = []
+
+    @property
+    def deadline(self) -> int | None:
+        dues = (self.reconcile.deadline, self.broadcast.deadline)
+        return min((due for due in dues if due is not None), default=None)
+
+    def tick(self, now: Now) -> list[Effect]:
+        return self.broadcast.tick(now) + self.reconcile.tick(now)
 
     def receive(self, link: int, data: bytes, now: Now) -> list[Effect]:
         message = decode_message(data, size_max=SIZE_MAX)
         assert not isinstance(message, Unknown)
+        if isinstance(message, TreeMessage):
+            return self.broadcast.handle(link, message, now)
         outcome = (
             Outcome([], entries=message.entries)
             if isinstance(message, Push)
@@ -201,17 +211,17 @@ class Peer:
         forks: list[ForkFound],
         now: Now,
     ) -> list[Effect]:
-        held, mismatches, effects = [], [], []
-        new: list[NewEntry] = []
+        held, shown, mismatches, effects = [], [], [], []
+        new: list[Entry] = []
         for data in entries:
             entry = decode_entry(data)
             header = entry.header
             match self.replica.take(entry):
                 case "held":
                     held.append((header.author, header.lane, header.seq))
-                    new.append((header.author, header.lane, header.seq, data))
-                case "known" if isinstance(message, Push):
-                    self.broadcast.heard(link, [(header.author, header.lane, header.seq)])
+                    new.append(entry)
+                case "known":
+                    shown.append((header.author, header.lane, header.seq))
                 case "mismatch":
                     mismatches.append((header.author, header.lane))
                 case "gap" if isinstance(message, Push):
@@ -222,7 +232,10 @@ class Peer:
                     pair = sorted((mine, entry.signed_header), key=lambda half: half.id)
                     forks.append(ForkFound(*pair))
         self.held += held
-        effects += self.broadcast.new_entries(new, link)
+        hops = message.hops if isinstance(message, Push) else None
+        effects = self.broadcast.new_entries(new, link, now, hops=hops) + effects
+        if isinstance(message, Push):
+            effects += self.broadcast.pushed(link, message.hops, held, shown)
         return effects + self.reconcile.entries_done(link, message, held, mismatches, now)
 
 
@@ -267,14 +280,15 @@ class World:
         """From now on new entries are pushed over this link, in both directions."""
         for label, number in sorted(self.wires):
             if number == link:
-                self.peers[label].broadcast.ready(link)
+                self.peers[label].broadcast.ready(
+                    link, self.peers[self.wires[label, number].target].key
+                )
 
     def write(self, label: str, entry: Entry) -> None:
         """A local write: held, then pushed."""
-        peer, header = self.peers[label], entry.header
+        peer = self.peers[label]
         assert peer.replica.take(entry) == "held"
-        new = (header.author, header.lane, header.seq, entry.encode())
-        self.execute(label, peer.broadcast.new_entries([new], None))
+        self.execute(label, peer.broadcast.new_entries([entry], None, self.now))
 
     def cut(self, link: int) -> None:
         ends = [end for end in sorted(self.wires) if end[1] == link]
@@ -315,21 +329,21 @@ class World:
 
     def tick(self) -> None:
         """Let time pass to the next deadline, and settle. A deadline may be now, but not again."""
-        due = [peer.reconcile.deadline for peer in self.peers.values()]
+        due = [peer.deadline for peer in self.peers.values()]
         later = min(at for at in due if at is not None)
         self._spins = self._spins + 1 if later <= self.now_ms else 0
         assert self._spins < len(self.wires) + 1, "a deadline in the past spins"
         self.now_ms = max(later, self.now_ms)
         for label, peer in self.peers.items():
-            at = peer.reconcile.deadline
+            at = peer.deadline
             if at is not None and at <= self.now_ms:
-                self.execute(label, peer.reconcile.tick(self.now))
+                self.execute(label, peer.tick(self.now))
         self.settle()
 
     def run(self, *, for_ms: int) -> None:
         end = self.now_ms + for_ms
         self.settle()
-        while min(p.reconcile.deadline or end + 1 for p in self.peers.values()) <= end:
+        while min(p.deadline or end + 1 for p in self.peers.values()) <= end:
             self.tick()
         self.now_ms = end
 
