@@ -156,6 +156,7 @@ class Engine:
     def flush(self, now: Now) -> list[Effect]:
         """The end of a batch: seal the open group, push what is new, compare when it is quiet."""
         effects = self.replica.seal() + self._push(now)
+        self.replica.look_at_clocks(now)
         if self.version != self.replica.port.version:
             self.version = self.replica.port.version
             self.reconcile.moved(now)

@@ -3,8 +3,9 @@ Repair: a home whose database is damaged, or whose pen was stopped, is led back 
 
 `repair_home` keeps the old files aside as they are, and puts a new database in their place with
 everything that could be read: each entry is checked by its hash and its signature before it is
-believed. The rest comes back from the peers. Until they have said what they hold of this node's own
-log it writes nothing (`mesh.replica.recovery`), so a repaired home cannot fork it.
+believed (`mesh.replica.rebuilding`). The rest comes back from the peers. Until they have said what
+they hold of this node's own log it writes nothing (`mesh.replica.recovery`), so a repaired home
+cannot fork it.
 """
 
 from __future__ import annotations
@@ -13,42 +14,25 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
 from contextlib import closing
 from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from capability.entry import Entry
-from capability.errors import CapabilityError
 from capability.keys import SeedSigner
-from capability.lane import Place
-from capability.ledger import Ledger
-from crdt.codec import decode
-from crdt.errors import CodecError
 from mesh.core.errors import MeshError, Precondition, StorageError
-from mesh.core.records import PutEntry, PutMeta, PutPeer, PutPending, PutProof, Record
-from mesh.replica.fold import data_of, touched_by
+from mesh.core.records import PutMeta
 from mesh.replica.founding import META_MESH
-from mesh.replica.recovery import (
-    KEPT_BYTES_MAX,
-    META_BLOCKED,
-    META_KEPT,
-    META_RECOVER,
-    WAIT_FOR_ALL,
-    WAIT_FOR_ONE,
-    decode_kept,
-    encode_kept,
-)
+from mesh.replica.rebuilding import Remains, rebuild
+from mesh.replica.recovery import META_BLOCKED, META_RECOVER, WAIT_FOR_ALL, WAIT_FOR_ONE
 from mesh.storage import Home, SqliteStore
 from mesh.storage.keyfile import sync_folder
 from mesh.storage.salvage import Salvage, lay_events, salvage
 from mesh.storage.schema import repair_mark, storage_error
 from mesh.storage.wal import wal_of
 
-_SENT_BYTES_MAX: Final = 64
 #: Records of one commit: a repair of a large log must not hold all of it twice.
 _COMMIT_RECORDS_MAX: Final = 1_000
 
@@ -68,30 +52,6 @@ class Repaired:
     unreadable: int = 0
     #: Whether peers have to be met before this home writes again.
     waits: bool = False
-
-
-@define
-class _Log:
-    """What of the readable entries continues the log, in their order."""
-
-    ledger: Ledger
-    placed: list[Entry] = field(factory=list)
-    left: list[Entry] = field(factory=list)
-
-    def take(self, entries: Iterable[Entry]) -> None:
-        left = list(entries)
-        while left:
-            again: list[Entry] = []
-            for entry in left:
-                if self.ledger.place(entry.header, entry.id) in (Place.NEXT, Place.BRANCH):
-                    self.ledger.add(entry)
-                    self.placed.append(entry)
-                else:
-                    again.append(entry)
-            if len(again) == len(left):
-                break
-            left = again
-        self.left += left
 
 
 def repair_home(home: Home, *, accept_absent: bool = False) -> Repaired:
@@ -194,7 +154,6 @@ def _build(
     new: Path, home: Home, found: Salvage, mode: bytes, reason: str, *, is_damaged: bool
 ) -> tuple[int, int, int, bool]:
     """Write the new database: entries in it, own ones set aside, what is unreadable, waits."""
-    author = SeedSigner(home.seed()).public
     mesh_id = found.mesh_id()
     if mesh_id is None:
         raise Precondition(
@@ -202,39 +161,24 @@ def _build(
             hint="keep a copy of the home; `mesh join` anew in another one brings what had spread",
         )
     entries = found.signed(mesh_id)
-    sent = _sent(found)
-    unsent = []
-    if not is_damaged:
-        # It does not continue what the peers hold, and nobody has it: it may be signed anew.
-        unsent = [e for e in entries if e.header.author == author and not _left(e, sent)]
-    log = _Log(Ledger(mesh_id))
-    aside = {entry.id for entry in unsent}
-    log.take(entry for entry in entries if entry.id not in aside)
-    unsent += [entry for entry in log.left if entry.header.author == author]
-    unsent += _kept_before(found, mesh_id, {entry.id for entry in (*log.placed, *unsent)})
-    kept = encode_kept(unsent)
-    if len(kept) > KEPT_BYTES_MAX:
-        raise StorageError(
-            f"{len(unsent)} own entries that nobody has are {len(kept)} bytes, "
-            f"at most {KEPT_BYTES_MAX} can be set aside",
-            hint="keep a copy of the home, and join anew in another one",
-        )
-    knows_others = len(log.ledger.members()) > 1 or found.peers or sent is not None
-    is_alone = not knows_others and not found.unreadable
-    waits = bool(not is_alone or unsent)
-    metas = {**found.meta, META_MESH: mesh_id, META_BLOCKED: b"", META_KEPT: b""}
-    if waits:
-        metas |= {META_RECOVER: mode, META_KEPT: kept if unsent else b""}
-    records: list[Record] = [
-        PutEntry(n, entry, touched_by(data_of(entry)), own=entry.header.author == author)
-        for n, entry in enumerate(log.placed, start=1)
-    ]
-    records += [PutMeta(key, value) for key, value in metas.items() if value]
-    records += [PutPending(slot, data) for slot, data in found.pending]
-    records += [PutPeer(node, data) for node, data in found.peers]
-    records += [PutProof(*row) for row in found.proofs]
+    rebuilt = rebuild(
+        Remains(
+            mesh_id,
+            entries,
+            found.meta,
+            found.pending,
+            found.peers,
+            found.proofs,
+            found.unreadable,
+            is_damaged,
+        ),
+        author=SeedSigner(home.seed()).public,
+        mode=mode,
+        is_signed=lambda entry: Salvage.is_signed(entry, mesh_id),
+    )
     SqliteStore(new).close()
     lay_events(new, found)
+    records = rebuilt.records
     with SqliteStore(new) as store:
         for first in range(0, len(records), _COMMIT_RECORDS_MAX):
             store.commit(records[first : first + _COMMIT_RECORDS_MAX])
@@ -244,37 +188,7 @@ def _build(
             f"{new}: cannot be written whole",
             hint="free space on the disk, then run `mesh doctor --repair` again",
         )
-    return len(log.placed), len(unsent), found.unreadable, waits
-
-
-def _kept_before(found: Salvage, mesh_id: bytes, held: set[bytes]) -> list[Entry]:
-    """What an earlier repair had set aside, if the home was damaged before that was over."""
-    try:
-        entries = decode_kept(found.meta.get(META_KEPT, encode_kept(())))
-    except (CapabilityError, CodecError):
-        found.unreadable += 1
-        return []
-    return [e for e in entries if e.id not in held and Salvage.is_signed(e, mesh_id)]
-
-
-def _sent(found: Salvage) -> tuple[int, int] | None:
-    """How far the own lanes may have left this home, None if it has never met anybody."""
-    data = found.meta.get("sent")
-    if data is None:
-        return None
-    try:
-        value = decode(data, size_max=_SENT_BYTES_MAX)
-    except CodecError:
-        return None
-    if not isinstance(value, tuple) or len(value) != 2:
-        return None
-    authority, own = value
-    return (authority, own) if isinstance(authority, int) and isinstance(own, int) else None
-
-
-def _left(entry: Entry, sent: Sequence[int] | None) -> bool:
-    # Without a word on it everything may have left.
-    return sent is None or entry.header.seq <= sent[entry.header.lane]
+    return rebuilt.entries, rebuilt.kept, rebuilt.unreadable, rebuilt.waits
 
 
 def _keep_aside(path: Path, mark: Path) -> Path:

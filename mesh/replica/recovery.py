@@ -34,7 +34,7 @@ WAIT_FOR_ALL: Final = b"all"
 WAIT_FOR_ONE: Final = b"one"
 #: Why the pen was stopped; kept, since a restart alone mends nothing.
 META_BLOCKED: Final = "blocked"
-#: Own entries that were set aside, encoded; see `mesh.node.repair`.
+#: Own entries that were set aside, encoded; see `mesh.replica.rebuilding`.
 META_KEPT: Final = "kept"
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 #: Operations whose last field names what they take away.

@@ -250,9 +250,13 @@ class Replica:
         self.port.refresh()
         return self._recover() + self.events()
 
+    def look_at_clocks(self, now: Now) -> None:
+        """One of them may have been set: what is parked is due at another monotonic time then."""
+        self.wall_less_mono_ms = now.wall_ms - now.mono_ms
+
     def wake(self, now: Now) -> list[Effect]:
         """Fold what is no longer in the future."""
-        self.wall_less_mono_ms = now.wall_ms - now.mono_ms
+        self.look_at_clocks(now)
         return self.events() if self.held.wake_parked(now.wall_ms) else []
 
     def _pin_joins(self, now: Now) -> list[Effect]:

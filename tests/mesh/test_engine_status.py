@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from crdt.codec import encode
-from mesh.core.inputs import SyncNow
+from mesh.core.inputs import Measured, SyncNow, Tick
 from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.writes import SetRegister
 from mesh.worknode.reading import register
@@ -43,6 +43,23 @@ def test_entries_an_hour_ahead_are_parked_and_woken_by_the_deadline() -> None:
     assert ann.status()["parked"] == 0
     assert register(ann.engine.replica, node, 0, "a") == "later"
     check.reloads_equal(world)
+
+
+def test_a_clock_set_forward_wakes_what_was_parked_without_a_deadline() -> None:
+    world, ann, bob, node = pair()
+    world.skew_ms["bob"] = HOUR_MS
+    bob.write(SetRegister(node, 0, "a", "later"))
+    world.run(10_000)
+    assert ann.status()["parked"] == 1
+    # A machine that was suspended: its monotonic clock stood still meanwhile. Where peers
+    # always ask first no other deadline passes, so whatever it hears must do.
+    world.skew_ms["ann"] = HOUR_MS
+    ann.batch([Measured(world.links_of("ann")[0][1], 1.0)])
+    deadline = ann.engine.deadline
+    assert deadline is not None
+    assert deadline <= ann.now.mono_ms
+    ann.batch([Tick()])
+    assert ann.status()["parked"] == 0
 
 
 def test_a_clock_that_differs_is_said_and_adjusts_nothing() -> None:
