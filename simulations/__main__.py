@@ -24,7 +24,7 @@ def main(**given: object) -> None:
         if result.violations:
             command.explain(by_seed[result.seed], print)
     if request.report:
-        print(command.write_report(request, results))
+        print(command.write_report(request, plans, results))
     sys.exit(any(result.violations for result in results))
 
 

@@ -6,7 +6,6 @@ Its own options, in one place, so that both doors have the same.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,7 +15,8 @@ import click
 
 from simulations.faults import FAULTS
 from simulations.identity import SCHEMES
-from simulations.run import Plan, Result, strikes_of
+from simulations.report.writing import PicturesMissing, write
+from simulations.run import Plan, Result, simulate, strikes_of
 from simulations.scenarios import SCENARIOS, plan_of
 from simulations.shrink import command_of, shrink
 from simulations.sweep import ClusterMissing, cores, sweep
@@ -138,14 +138,9 @@ def run_all(request: Request, plans: Sequence[Plan]) -> Iterator[Result]:
         click.ClickException: The cluster's library is not installed.
     """
     try:
-        yield from sweep(plans, jobs=request.jobs or cores(), cluster=request.cluster)
+        yield from sweep(simulate, plans, jobs=request.jobs or cores(), cluster=request.cluster)
     except ClusterMissing as error:
         raise click.ClickException(str(error)) from None
-
-
-def as_data(result: Result) -> dict[str, object]:
-    """The result as the command line's JSON has it."""
-    return {**attrs.asdict(result), "violations": list(result.violations)}
 
 
 def in_words(result: Result) -> str:
@@ -173,11 +168,16 @@ def explain(plan: Plan, say: Callable[[str], None]) -> Plan:
     return small
 
 
-def write_report(request: Request, results: Sequence[Result]) -> Path:
-    """The results as JSON in the report's folder."""
-    folder = Path(request.report)
-    folder.mkdir(parents=True, exist_ok=True)
-    data = [as_data(result) for result in sorted(results, key=lambda result: result.seed)]
-    path = folder / "results.json"
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    return path
+def write_report(request: Request, plans: Sequence[Plan], results: Sequence[Result]) -> Path:
+    """
+    The report: the first run that failed, or else the first of all, in full.
+
+    Raises:
+        click.ClickException: There is nothing to draw with.
+    """
+    failed = {result.seed for result in results if result.violations}
+    shown = next((plan for plan in plans if plan.seed in failed), plans[0])
+    try:
+        return write(Path(request.report), shown, results)
+    except PicturesMissing as error:
+        raise click.ClickException(str(error)) from None

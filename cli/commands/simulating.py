@@ -6,6 +6,7 @@ import click
 
 from cli.app import App, command
 from simulations import command as simulation
+from simulations.report.figures import as_data
 from simulations.run import Result
 
 
@@ -32,9 +33,9 @@ def sim(context: click.Context, /, app: App, **given: object) -> None:
             simulation.explain(by_seed[result.seed], app.note)
     results.sort(key=lambda result: result.seed)
     if request.report:
-        app.note(f"report: {simulation.write_report(request, results)}")
+        app.note(f"report: {simulation.write_report(request, plans, results)}")
     if app.is_json:
-        data = [simulation.as_data(result) for result in results]
+        data = [as_data(result) for result in results]
         app.done(data if request.runs > 1 else data[0])
     if any(result.violations for result in results):
         context.exit(1)

@@ -1,0 +1,57 @@
+"""Writing a report: one seed in full, with meters, and all seeds in short."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from simulations.meters import SAMPLES_MAX, Meters
+from simulations.report import figures
+from simulations.run import Plan, Result, simulate
+from simulations.world import SECOND_US, World
+
+#: Virtual seconds that a run takes beside its own minutes: until members are linked, and the heal.
+_AROUND_S: Final = 60.0
+
+
+class PicturesMissing(Exception):
+    """The extra for pictures is not installed."""
+
+
+def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
+    """
+    Run *plan* once more with meters, and write `report.html` and `report.json`.
+
+    Args:
+        folder: Made if it is not there.
+        plan: Which run to show in full; the same seed does the same again.
+        results: Of all runs.
+
+    Raises:
+        PicturesMissing: matplotlib is not installed.
+        OSError: The folder cannot be written to.
+    """
+    try:
+        from simulations.report.page import page  # noqa: PLC0415 - an extra, and heavy
+    except ImportError as error:
+        raise PicturesMissing("no pictures here: pip install 'worknode-mesh[sim]'") from error
+    made: list[Meters] = []
+    every_us = round((plan.minutes * 60 + _AROUND_S) * SECOND_US / SAMPLES_MAX)
+
+    def meters(world: World) -> Meters:
+        made.append(Meters(world, every_us))
+        return made[0]
+
+    result = simulate(plan, watchers=[meters])
+    data = {
+        "schema_version": figures.SCHEMA_VERSION,
+        "run": figures.of_run(plan, result, made[0]),
+        "all": figures.of_all(results),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(data) + "\n", encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(page(data["run"], data["all"]), encoding="utf-8")  # type: ignore[arg-type]
+    return path

@@ -1,0 +1,72 @@
+"""The report: one file that loads nothing, the same for the same run, with the figures beside it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+pytest.importorskip("matplotlib", reason="needs the extra for pictures: pip install -e '.[sim]'")
+
+from simulations.meters import DOWN
+from simulations.report.writing import write
+from simulations.run import Plan, Result, simulate
+from simulations.scenarios import plan_of
+from simulations.strike import SECOND_US, Strike
+
+STRIKES = (
+    Strike(10 * SECOND_US, 15 * SECOND_US, "halves", (0, 1)),
+    Strike(12 * SECOND_US, 10 * SECOND_US, "kill", (2,)),
+)
+PLAN = evolve(plan_of("split_brain", seed=7, nodes=4, minutes=0.6), strikes=STRIKES)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result]]:
+    folder = tmp_path_factory.mktemp("report")
+    results = [simulate(evolve(PLAN, seed=seed)) for seed in (7, 8)]
+    write(folder, PLAN, results)
+    return folder, results
+
+
+def test_the_page_loads_nothing(written: tuple[Path, list[Result]]) -> None:
+    text = (written[0] / "report.html").read_text()
+    assert not re.findall(r"(?:src|href)=\"(?!#|data:)[^\"]*", text)
+    assert not re.findall(r"url\((?!#)[^)]*\)|@import", text)
+    assert text.count("<svg") == 7
+
+
+def test_meters_change_nothing(written: tuple[Path, list[Result]]) -> None:
+    data = json.loads((written[0] / "report.json").read_text())
+    assert data["run"]["result"]["trace_hash"] == written[1][0].trace_hash
+
+
+def test_the_figures_tell_what_happened(written: tuple[Path, list[Result]]) -> None:
+    run = json.loads((written[0] / "report.json").read_text())["run"]
+    samples = run["samples"]
+    seen = dict(zip(samples["at_s"], samples["reach"], strict=True))
+    # Members take a second to be admitted and ten to be linked; the strikes count from there.
+    apart = next(reach for at_s, reach in seen.items() if at_s > 30)
+    assert apart == [0, 0, DOWN, 3]
+    assert samples["reach"][-1] == [0, 0, 0, 0]
+    assert samples["states"][-1] == 1
+    assert max(samples["states"]) > 1
+    assert run["redundancy"] >= 1.0
+    assert run["result"]["faults"] == {"cut": 1, "kill": 1}
+
+
+def test_the_same_run_gives_the_same_page(
+    written: tuple[Path, list[Result]], tmp_path: Path
+) -> None:
+    write(tmp_path, PLAN, written[1])
+    for name in ("report.html", "report.json"):
+        assert (tmp_path / name).read_bytes() == (written[0] / name).read_bytes()
+
+
+def test_words_of_a_run_are_no_markup(tmp_path: Path) -> None:
+    result = evolve(simulate(Plan(nodes=2, minutes=0.1, strikes=())), violations=("<b>x</b>",))
+    write(tmp_path, Plan(nodes=2, minutes=0.1, strikes=()), [result])
+    text = (tmp_path / "report.html").read_text()
+    assert "<b>x</b>" not in text
+    assert "&lt;b&gt;x&lt;/b&gt;" in text
