@@ -9,13 +9,14 @@ READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow coverage mutants bench docs clean distclean
+.PHONY: help setup demo test slow seeds coverage mutants bench docs clean distclean
 
 help:
 	@echo "make demo    the main job on this machine (DATA=folder: with your own data)"
 	@echo "make test    everything CI runs: format, lint, types, tests"
 	@echo "make slow    the long tests, with new random examples on every run"
 	@echo "make coverage  which lines the tests run; make mutants: whether they notice changes"
+	@echo "make seeds   simulate with new seeds and all faults, and keep count (MOST=runs)"
 	@echo "make bench   measure beside pycrdt and loro, and print the numbers"
 	@echo "make docs    build the documentation into reports/docs"
 	@echo "make clean   remove caches and builds; make distclean: the environment, too"
@@ -74,6 +75,10 @@ $(VENV)/.mutants: $(READY)
 
 mutants: $(VENV)/.mutants
 	@$(BIN)/python -m tests.mutants $(PACKAGES)
+
+# The count goes on where it stood; on a source that changed it begins anew beside the old one.
+seeds: $(READY)
+	$(BIN)/python -m simulations.tally $(if $(MOST),--most $(MOST))
 
 # The peers are no part of the set-up: whoever only develops needs none of them.
 bench: $(READY)

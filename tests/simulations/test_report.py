@@ -53,7 +53,7 @@ def test_the_figures_tell_what_happened(written: tuple[Path, list[Result]]) -> N
     assert samples["states"][-1] == 1
     assert max(samples["states"]) > 1
     assert run["redundancy"] >= 1.0
-    assert run["result"]["faults"] == {"cut": 1, "kill": 1}
+    assert run["result"]["faults"] == {"halves": 1, "kill": 1}
 
 
 def test_the_same_run_gives_the_same_page(
