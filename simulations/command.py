@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import attrs
 import click
 
-from simulations.faults import FAULTS
+from simulations.faults import FAULTS, kinds
 from simulations.identity import SCHEMES
 from simulations.report.writing import PicturesMissing, write
 from simulations.run import Plan, Result, simulate, strikes_of
@@ -61,7 +61,9 @@ def options(function: F) -> F:
                 "--minutes", type=click.FloatRange(0.1, MINUTES_MAX), help="Virtual minutes."
             ),
             click.option(
-                "--faults", default="", help="Kinds that are drawn, with commas; or `none`."
+                "--faults",
+                default="",
+                help="Kinds or groups that are drawn, with commas; `all`, `none`.",
             ),
             click.option("--all-kinds", is_flag=True, help="All of them, not a random half."),
             click.option(
@@ -111,11 +113,10 @@ def plans_of(request: Request) -> list[Plan]:
 def _kinds(text: str) -> tuple[str, ...]:
     if text in ("all", "none"):
         return tuple(FAULTS) if text == "all" else ()
-    kinds = tuple(word.strip() for word in text.split(",") if word.strip())
-    for kind in kinds:
-        if kind not in FAULTS:
-            raise click.BadParameter(f"no fault {kind!r}; there are {', '.join(FAULTS)}")
-    return kinds
+    try:
+        return kinds(word.strip() for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _places(text: str, count: int) -> tuple[int, ...]:

@@ -15,7 +15,8 @@ h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #ddd; }
 td.n { text-align: right; } code { background: #f3f3f3; padding: .1rem .3rem; }
-.good { color: #00664b; } .bad { color: #b22; font-weight: 600; } svg { max-width: 100%; height: auto; }
+.good { color: #00664b; } .bad { color: #b22; font-weight: 600; }
+svg { max-width: 100%; height: auto; }
 p.note { color: #555; }
 """
 

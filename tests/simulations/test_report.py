@@ -1,4 +1,4 @@
-"""The report: one file that loads nothing, the same for the same run, with the figures beside it."""
+"""The report: one file that loads nothing, the same for the same run, figures beside it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A few fresh seeds on every run of the tests; what fails is printed as the line that repeats it."""
+"""A few fresh seeds on every run of the tests; what fails is printed as the line to repeat."""
 
 import os
 import random
