@@ -58,9 +58,9 @@ class Disk:
         entries = sum(type(record) is PutEntry for record in records)
         return COMMIT_US + ENTRY_US * entries + self.slow_us
 
-    def finish(self) -> None:
+    def finish(self) -> Sequence[Record]:
         """
-        The commit under way is on disk.
+        The commit under way is on disk; its records.
 
         Raises:
             StorageError: The disk is full; nothing of the commit is kept.
@@ -70,10 +70,11 @@ class Disk:
             raise StorageError("memory: cannot commit: the disk is full", hint="free space")
         self.commits += 1
         self.store.commit(records)
+        return records
 
-    def crash(self, random: Random, *, keeps: bool | None = None) -> bool:
+    def crash(self, random: Random, *, keeps: bool | None = None) -> Sequence[Record]:
         """
-        The host dies: the commit under way is there whole, or not at all; whether it is.
+        The host dies: the commit under way is there whole, or not at all; its records if it is.
 
         Args:
             random: Decides if nobody else does.
@@ -81,11 +82,11 @@ class Disk:
         """
         records, self._under_way = self._under_way, ()
         if not records or self.is_full:
-            return False
+            return ()
         if not (random.random() < 0.5 if keeps is None else keeps):
-            return False
+            return ()
         self.store.commit(records)
-        return True
+        return records
 
     def copied(self) -> Disk:
         """

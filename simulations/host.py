@@ -134,6 +134,7 @@ class Host:
         assert self.engine is None, f"{self.name} runs already"
         self.is_silent = False
         self.engine = self._load()
+        self.world.watch.started(self)
         self._begin()
 
     def restart(self, incarnation: int) -> None:
@@ -156,7 +157,6 @@ class Host:
             notary=self.world.reading.notary,
         )
         engine.decode = self.world.reading.message
-        self.world.watch.started(self)
         return engine
 
     def _begin(self) -> None:
@@ -176,7 +176,9 @@ class Host:
         if self.engine is None:
             return
         survived = self.disk.crash(self.world.random, keeps=keeps)
-        self.world.watch.died(self, survived=survived)
+        if survived:
+            self.world.watch.recorded(self, survived)
+        self.world.watch.died(self, survived=bool(survived))
         self.engine = None
         self._failures, self._unseen = 0, None
         self.incarnation += 1
@@ -271,13 +273,14 @@ class Host:
             return
         self._is_committing = False
         try:
-            self.disk.finish()
+            records = self.disk.finish()
         except StorageError as error:
             self.world.watch.befell("disk_full")
             self._fail(inputs, error)
             return
         self._failures = 0
         self.running.committed()
+        self.world.watch.recorded(self, records)
         self.world.watch.committed(self, effects)
         self._execute_all(effects)
         self._go_on()

@@ -16,9 +16,12 @@ from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
-from capability.entry import Entry, decode_entry
+from capability.data_body import decode_data, parse_op
+from capability.entry import KIND_DATA, Entry, decode_entry
+from capability.errors import FormError
 from capability.keys import SIGNATURE_BYTES, SeedSigner, Signer, verify
 from capability.notary import Notary
+from capability.ops import Op
 from mesh.gossip.messages import Message
 from mesh.wire import Unknown, decode_message
 
@@ -103,6 +106,7 @@ class Reading:
     scheme: Scheme
     _entries: dict[bytes, Entry] = field(factory=dict)
     _messages: dict[bytes, Message | Unknown] = field(factory=dict)
+    _operations: dict[bytes, tuple[Op | None, ...]] = field(factory=dict)
 
     @property
     def notary(self) -> Notary:
@@ -116,6 +120,13 @@ class Reading:
             found = self._entries[data] = decode_entry(data)
         return found
 
+    def operations(self, entry: Entry) -> tuple[Op | None, ...]:
+        """What watchers read of a data entry's body: None where an operation is malformed."""
+        found = self._operations.get(entry.id)
+        if found is None:
+            found = self._operations[entry.id] = _operations(entry)
+        return found
+
     def message(self, data: bytes, *, size_max: int) -> Message | Unknown:
         """Decode a message, or find it decoded. Raises ProtocolViolation."""
         if len(data) > min(size_max, MESSAGE_KEPT_BYTES_MAX):
@@ -127,3 +138,13 @@ class Reading:
                 self._messages.clear()
             self._messages[data] = found
         return found
+
+
+def _operations(entry: Entry) -> tuple[Op | None, ...]:
+    if entry.header.kind != KIND_DATA:
+        return ()
+    try:
+        data = decode_data(entry.body)
+    except FormError:
+        return ()
+    return tuple(parse_op(data, index) for index in range(len(data.ops)))

@@ -16,6 +16,7 @@ from attrs import define, field
 from mesh.core.effects import Effect, Reply
 from mesh.core.events import Event
 from mesh.core.inputs import Input, Submit
+from mesh.core.records import Record
 
 if TYPE_CHECKING:
     from simulations.host import Host
@@ -46,6 +47,12 @@ class Watcher:
 
     def stepped(self, host: Host, inputs: Sequence[Input], effects: Sequence[Effect]) -> None:
         """The engine took a batch; nothing of the effects has happened."""
+
+    def recorded(self, host: Host, records: Sequence[Record]) -> None:
+        """These are on disk, by a commit or by one that a crash let through."""
+
+    def set_back(self, host: Host) -> None:
+        """An older copy was put in the place of the host's disk, before it starts from it."""
 
     def committed(self, host: Host, effects: Sequence[Effect]) -> None:
         """The records of a batch are on disk; the other effects come next."""
@@ -83,6 +90,8 @@ class Watch:
     died: Callable[..., None] = _silence
     submitted: Callable[..., None] = _silence
     stepped: Callable[..., None] = _silence
+    recorded: Callable[..., None] = _silence
+    set_back: Callable[..., None] = _silence
     committed: Callable[..., None] = _silence
     answered: Callable[..., None] = _silence
     emitted: Callable[..., None] = _silence

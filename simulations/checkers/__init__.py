@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from simulations.checkers.agreement import Agreement
-from simulations.watch import Watcher
+from simulations.checkers.checker import Checker
+from simulations.checkers.lanes import NoFork, Order, Stamps
+from simulations.checkers.outlets import Durability
 
 if TYPE_CHECKING:
     from simulations.world import World
 
-CHECKERS: Final[dict[str, Callable[[World], Watcher]]] = {
-    "agreement": Agreement,
-}
+_CLASSES: Final = (Agreement, Order, NoFork, Stamps, Durability)
+CHECKERS: Final[dict[str, Callable[[World], Checker]]] = {one.NAME: one for one in _CLASSES}
 
-__all__ = ["CHECKERS"]
+__all__ = ["CHECKERS", "Checker"]
