@@ -242,13 +242,14 @@ class Engine:
         return []
 
     def _refuse(self, link: int, code: GoodbyeCode, text: str) -> list[Effect]:
+        names = self.links[link].names() if link in self.links else ()
         self._forget(link)
         self.membership.refused(link)
-        fields = (("link", link), ("code", int(code)), ("reason", text))
+        fields = (*names, ("code", int(code)), ("reason", text))
         return [
             Send(link, encode_message(Goodbye(code, text[:200]))),
             Disconnect(link, text[:200]),
-            Log("warning", "peer refused", fields),
+            Log("warning", "peer.refused", fields),
         ]
 
     # -- messages -------------------------------------------------------------------------------
@@ -278,8 +279,8 @@ class Engine:
             self.membership.refused(link)
         self.farewells.append((state.peer, message.code, message.text))
         del self.farewells[:-_FAREWELLS_MAX]
-        fields = (("peer", state.peer.hex()), ("code", message.code), ("reason", message.text))
-        return [Disconnect(link, "goodbye"), Log("warning", "peer said goodbye", fields)]
+        fields = (*state.names(), ("code", message.code), ("reason", message.text))
+        return [Disconnect(link, "goodbye"), Log("warning", "peer.goodbye", fields)]
 
     def _hello(self, link: int, state: LinkState, hello: Hello, now: Now) -> list[Effect]:
         caller = greeting.Caller(state.peer, state.handshake_hash)

@@ -127,7 +127,7 @@ def warn_of_clock(peer: bytes, skew_ms: int) -> list[Effect]:
     """A line for the operator if a peer's clock is so far off that entries would be parked."""
     if abs(skew_ms) <= SKEW_MS_MAX:
         return []
-    return [Log("warning", "clocks differ", (("peer", peer.hex()), ("skew_ms", skew_ms)))]
+    return [Log("warning", "clock.differs", (("peer", peer.hex()), ("skew_ms", skew_ms)))]
 
 
 def chain_of(replica: Replica, reader: LogReader) -> tuple[bytes, ...]:

@@ -144,6 +144,27 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     assert elsewhere == []
 
 
+EVENT = re.compile(
+    r"""\b(?:Log\(\s*(?:"(?P<level>\w+)"|level),\s*|_(?:note|warn|line)\((?:session,\s*)?)"""
+    r"""\s*"(?P<event>[^"]+)\""""
+)
+
+
+def test_every_event_of_the_log_is_on_the_page_of_operations_with_its_level() -> None:
+    page = (DOCS / "operations.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+`) \| (info|warning|error) \|", page, re.MULTILINE)
+    on_page = {event: level for events, level in rows for event in re.findall(r"`([^`]+)`", events)}
+    found: dict[str, str | None] = {}
+    for package in ("capability", "mesh", "cli"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for match in EVENT.finditer(path.read_text()):
+                found[match["event"]] = match["level"] or found.get(match["event"])
+    events = {event for event in found if re.fullmatch(r"[a-z]+\.[a-z_]+", event)}
+    assert len(events) > 20
+    assert sorted(events ^ set(on_page)) == []
+    assert {e: found[e] for e in events if found[e]} == {e: on_page[e] for e in events if found[e]}
+
+
 def test_examples_in_python_are_python() -> None:
     for page in PAGES:
         for block in re.findall(

@@ -1,8 +1,18 @@
-"""What this program calls itself to its peers on this machine; light to import, for the client."""
+"""How client and node speak to each other on this machine; light to import, for the client."""
 
 from typing import Final
 
-VERSION: Final = "0.1.0"
+from mesh.core.version import VERSION
+
+__all__ = [
+    "JSON_TYPE",
+    "LINES_TYPE",
+    "OPERATIONS_PATH",
+    "SCHEMA_VERSION",
+    "VERSION",
+    "VERSION_HEADER",
+]
+
 #: Of the envelope, on the socket and on standard output. Keys are added, never changed.
 SCHEMA_VERSION: Final = 1
 #: The header in which client and node tell each other their `VERSION`.

@@ -19,6 +19,7 @@ from mesh.core.effects import Log
 from mesh.core.inputs import Address, DialFailed, LinkClosed, LinkOpened
 from mesh.core.limits import LINKS_MAX
 from mesh.node.link import CLOSE_S_MAX, Authenticated, ChannelKeys, Link, Put, shake_hands
+from mesh.status import LINK_NAME_BYTES
 from mesh.transport.tcp import (
     DialError,
     HandshakeGate,
@@ -198,6 +199,14 @@ class Links:
             await self._refuse(stream, link)
             return
         self._open[number] = link
+        which: tuple[tuple[str, object], ...] = (
+            ("link", ready.handshake_hash[:LINK_NAME_BYTES]),
+            ("number", number),
+            ("peer", ready.peer),
+            ("outbound", outbound),
+            ("address", text_of(address)),
+        )
+        self.log(Log("info", "link.opened", which))
         reason = "the node stopped"
         try:
             # For an accepted link the port is the caller's own and no place to call back.
@@ -211,7 +220,7 @@ class Links:
             await trio.aclose_forcefully(stream)
         if link.dropped:
             reason = f"{reason} ({link.dropped} messages were dropped)"
-        self._warn("link.closed", address, reason, level="info")
+        self.log(Log("info", "link.closed", (*which, ("reason", reason))))
         await self.put(LinkClosed(number, reason))
 
     async def _refuse(self, stream: trio.abc.Stream, link: Link) -> None:
@@ -232,5 +241,5 @@ class Links:
                 link.close("room is needed")
                 return
 
-    def _warn(self, event: str, address: Address, reason: str, *, level: str = "warning") -> None:
-        self.log(Log(level, event, (("address", text_of(address)), ("reason", reason))))
+    def _warn(self, event: str, address: Address, reason: str) -> None:
+        self.log(Log("warning", event, (("address", text_of(address)), ("reason", reason))))

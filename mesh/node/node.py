@@ -14,7 +14,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from capability.keys import self_test
+from capability.keys import SeedSigner, self_test
 from mesh.core.effects import Log
 from mesh.core.errors import MeshError
 from mesh.core.inputs import EVENTUAL, Address, Found, Input, IssueGrant, Now, Seal, Submit, SyncNow
@@ -24,6 +24,7 @@ from mesh.node.parts import Options, Parts, assemble, open_log
 from mesh.node.requests import REQUEST_S_MAX
 from mesh.node.setup import META_TICKET_PEERS, read_addresses
 from mesh.node.subscriptions import Subscription
+from mesh.replica.founding import META_MESH
 from mesh.replica.replica import Replica
 from mesh.storage import Home, SqliteStore
 from mesh.transport import tcp
@@ -249,7 +250,9 @@ def _open_home(path: Path, stack: ExitStack) -> tuple[Home, SqliteStore, Callabl
     home = Home.open(path)
     stack.enter_context(home.lock())
     store = stack.enter_context(SqliteStore(home.database_path))
-    return home, store, stack.enter_context(open_log(home))
+    mesh_id = store.meta(META_MESH) or b""
+    ids = {"mesh": mesh_id, "node": SeedSigner(home.seed()).public}
+    return home, store, stack.enter_context(open_log(home, ids))
 
 
 async def _stop(node: Node, parts: Parts) -> None:

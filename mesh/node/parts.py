@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from capability.keys import SeedSigner
 from mesh.core.effects import Log
 from mesh.core.errors import Precondition
 from mesh.core.inputs import Address, Now
+from mesh.core.version import DISTRIBUTION, VERSION
 from mesh.engine import Engine, EngineConfig
 from mesh.node.clock import system_now
 from mesh.node.driver import Driver
@@ -39,7 +39,6 @@ from mesh.storage import Home, SqliteStore
 from mesh.transport.discovery import Announcement, Discovery
 from mesh.transport.interfaces import own_addresses, reachable_at
 
-DISTRIBUTION: Final = "worknode-mesh"
 _SEED_BYTES: Final = 7
 
 
@@ -96,7 +95,8 @@ class Parts:
                 await nursery.start(self.driver.run)
                 if self.discovery is not None:
                     nursery.start_soon(self.discovery.run)
-                self.log(Log("info", "node.started", (("listen", self.bound),)))
+                software = ("software", self.config.software)
+                self.log(Log("info", "node.started", (("listen", self.bound), software)))
                 task_status.started()
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ async def _config(store: SqliteStore, bound: Sequence[Address], options: Options
         name=options.name or (store.meta(META_NAME) or b"").decode(),
         region=options.region,
         listen=_advertised(bound, own, options.advertise),
-        software=f"{DISTRIBUTION}/{metadata.version(DISTRIBUTION)}",
+        software=f"{DISTRIBUTION}/{VERSION}",
     )
 
 
@@ -220,9 +220,9 @@ def replay(folder: Path, signer: SeedSigner) -> ReplayResult:
 
 
 @contextmanager
-def open_log(home: Home) -> Iterator[Callable[[Log], None]]:
-    """The home's log, with a bound on how often one line is written."""
-    lines = NodeLog.at(home.log_path)
+def open_log(home: Home, ids: Mapping[str, bytes]) -> Iterator[Callable[[Log], None]]:
+    """The home's log, with *ids* in each line, and a bound on how often one is written."""
+    lines = NodeLog.at(home.log_path, ids=ids)
     limiter = LogLimiter()
 
     def write(line: Log) -> None:

@@ -65,7 +65,7 @@ def _guard(step: Callable[[], list[Effect]]) -> list[Effect]:
 
 def _line(event: str, error: MeshError, item: Input) -> Log:
     link = getattr(item, "link", None)
-    fields = (("input", type(item).__name__), ("link", link), ("error", str(error)))
+    fields = (("input", type(item).__name__), ("number", link), ("error", str(error)))
     return Log("warning", event, fields)
 
 

@@ -26,6 +26,9 @@ LOG_BYTES_MAX: Final = 8 * 1024 * 1024
 FIELD_CHARACTERS_MAX: Final = 500
 #: Bytes are shown as this many hex digits, enough to tell keys apart.
 BYTES_HEX_DIGITS: Final = 16
+#: An id in full is cut to the same prefix, so that it has one form in every node's log.
+_ID_DIGITS: Final = frozenset({32, 64})
+_HEX: Final = frozenset("0123456789abcdef")
 SECRET_WORDS: Final = ("secret", "seed", "password", "passphrase", "private", "ticket", "token")
 
 
@@ -74,13 +77,14 @@ def safe(name: str, value: object) -> object:
     if any(word in name.lower() for word in SECRET_WORDS):
         return "(hidden)"
     if isinstance(value, bytes | bytearray | memoryview):
-        text = bytes(value).hex()
-        return text if len(text) <= BYTES_HEX_DIGITS else text[:BYTES_HEX_DIGITS] + "…"
+        return bytes(value).hex()[:BYTES_HEX_DIGITS]
     if isinstance(value, bool | int | float) or value is None:
         return value
     if isinstance(value, tuple | list):
         return [safe(name, item) for item in value[:32]]
     text = str(value)
+    if len(text) in _ID_DIGITS and not set(text) - _HEX:
+        return text[:BYTES_HEX_DIGITS]
     return text if len(text) <= FIELD_CHARACTERS_MAX else text[:FIELD_CHARACTERS_MAX] + "…"
 
 
@@ -100,6 +104,8 @@ class NodeLog:
 
     file: RotatingFile
     least: int = logging.INFO
+    #: Stand in every line: whose it is, when the logs of several nodes are read together.
+    ids: Mapping[str, bytes] = field(factory=dict)
     _logger: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -116,14 +122,16 @@ class NodeLog:
         )
 
     @classmethod
-    def at(cls, path: Path, *, level: str = "info") -> NodeLog:
+    def at(
+        cls, path: Path, *, level: str = "info", ids: Mapping[str, bytes] | None = None
+    ) -> NodeLog:
         """A log in the file *path*, which is made when the first line is written."""
-        return cls(RotatingFile(path), least=_number(level))
+        return cls(RotatingFile(path), least=_number(level), ids=ids or {})
 
     def __call__(self, line: Log) -> None:
         """Write *line* unless it is below the least level."""
         if _number(line.level) >= self.least:
-            self._logger.line(line)
+            self._logger.line(line, self.ids)
 
     def close(self) -> None:
         """Give the file back."""
@@ -133,9 +141,9 @@ class NodeLog:
 class _Lines(structlog.BoundLoggerBase):
     """Hands a `Log` to the processors as it is, with its fields beside its event and level."""
 
-    def line(self, line: Log) -> None:
-        # A line's own names win: a field may not pass itself off as another event.
-        fields = {**dict(line.fields), "level": line.level}
+    def line(self, line: Log, ids: Mapping[str, bytes]) -> None:
+        # A line's own names win: a field may not pass itself off as another event or node.
+        fields = {**dict(line.fields), "level": line.level, **ids}
         fields.pop("event", None)
         self._proxy_to_logger("write", line.event, **fields)
 

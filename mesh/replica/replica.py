@@ -198,16 +198,16 @@ class Replica:
         effects: list[Effect] = []
         if outcome.own_branch and not self.writer.blocked:
             self._stop_writing(RESTORED)
-            effects.append(Log("error", "own log is ahead of this home", ()))
+            effects.append(Log("error", "home.restored", ()))
         outcome.records += self._proofs(outcome)
         if outcome.records:
             effects.append(Persist(tuple(outcome.records)))
         for r in outcome.refused:
             fields = (("author", r.author.hex()), ("lane", r.lane), ("seq", r.seq))
-            effects.append(Log("warning", "entry refused", (*fields, ("reason", r.reason))))
+            effects.append(Log("warning", "entry.refused", (*fields, ("reason", r.reason))))
         for author, lane in sorted(set(outcome.forked)):
             where = (("author", author.hex()), ("lane", lane))
-            effects.append(Log("error", "log forked", where))
+            effects.append(Log("error", "log.forked", where))
         if any(entry.header.lane == LANE_AUTHORITY for entry in outcome.held):
             effects += self._pin_joins(now)
         return effects + self.finish()

@@ -210,7 +210,7 @@ class Writer:
             self.held.table.verdicts[facts.n] = verdict
             self.held.fold.fold_again(touched)
             fields = (("entry", entry.id.hex()), ("reason", str(reason)))
-            effects.append(Log("warning", "own entry will not count", fields))
+            effects.append(Log("warning", "entry.will_not_count", fields))
         effects += [
             Reply(request, Submitted(created, facts.hlc, entry.id))
             for request, created in group.replies
@@ -267,7 +267,7 @@ class Writer:
                 # It was acknowledged, so it goes into the log and the history all the same.
                 known = self.standing.candidates(session, now) or self._any_authority()
                 fields = (("field", row.write.name), ("reason", error.message))
-                effects.append(Log("warning", "local write will not count", fields))
+                effects.append(Log("warning", "write.will_not_count", fields))
                 if not known:
                     self.pending.keep(slot, row)
                     continue

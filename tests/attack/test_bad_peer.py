@@ -140,7 +140,7 @@ async def test_a_node_under_one_bad_peers_load_keeps_working(tmp_path: Path) -> 
             assert len(lane) > 10
     lines = [json.loads(line) for line in (home / "node.log").read_text().splitlines()]
     assert not [line for line in lines if line["event"] in NAMED]
-    assert {line["event"] for line in lines if line["level"] == "error"} <= {"log forked"}
+    assert {line["event"] for line in lines if line["level"] == "error"} <= {"log.forked"}
 
 
 def _hello(node: Node) -> bytes:

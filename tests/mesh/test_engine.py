@@ -263,7 +263,7 @@ def test_an_entry_with_a_wrong_signature_ends_the_link_and_names_the_offence() -
     code, text = caller.refusal(forged)
     assert code == 9
     assert text
-    assert [line.event for line in ann.logs if line.level == "warning"][-1] == "peer refused"
+    assert [line.event for line in ann.logs if line.level == "warning"][-1] == "peer.refused"
     caller.close()
     check.converges(world)
 

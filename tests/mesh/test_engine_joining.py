@@ -142,7 +142,7 @@ def test_a_second_use_at_the_same_place_is_told_so(world: World) -> None:
     assert codes(eve) == {GoodbyeCode.TICKET_USED}
     assert check.situation(world.hosts["ann"]) == before
     assert create(eve) is None
-    assert 4 <= len(world.hosts["bob"].said("peer refused")) <= 20, "it asks less and less often"
+    assert 4 <= len(world.hosts["bob"].said("peer.refused")) <= 20, "it asks less and less often"
 
 
 def test_an_expired_ticket_admits_nobody(world: World) -> None:

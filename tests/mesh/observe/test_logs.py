@@ -37,6 +37,13 @@ def test_a_field_cannot_pass_itself_off_as_an_event(tmp_path: Path) -> None:
     assert line["at"] != "y"
 
 
+def test_each_line_says_whose_it_is(tmp_path: Path) -> None:
+    log = NodeLog.at(tmp_path / "node.log", ids={"mesh": b"m" * 32, "node": b"n" * 32})
+    log(Log("info", "x", (("node", "somebody else"),)))
+    (line,) = lines_of(tmp_path / "node.log")
+    assert (line["mesh"], line["node"]) == ("6d" * 8, "6e" * 8)
+
+
 @pytest.mark.parametrize("name", ["seed", "join_seed", "static_private", "ticket", "Password"])
 def test_secrets_are_not_written(name: str) -> None:
     assert safe(name, "s3cret") == "(hidden)"
@@ -44,8 +51,10 @@ def test_secrets_are_not_written(name: str) -> None:
 
 
 def test_bytes_are_cut_to_a_prefix() -> None:
-    assert safe("node", bytes(32)) == "0" * 16 + "…"
-    assert safe("nodes", (bytes(32),)) == ["0" * 16 + "…"]
+    assert safe("node", bytes(32)) == "0" * 16
+    assert safe("nodes", (bytes(32),)) == ["0" * 16]
+    assert safe("node", bytes(32).hex()) == safe("node", bytes(32)), "one form in every log"
+    assert safe("text", "0" * 33) == "0" * 33
     assert len(str(safe("text", "x" * 10_000))) < 600
 
 
