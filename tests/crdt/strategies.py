@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from crdt.codec import INT_MAX, INT_MIN, Value
 
-# Bounded so that the whole folder runs in well under half a minute on two cores.
-BOUNDED = settings(max_examples=80, deadline=None)
-LONG = settings(max_examples=300, deadline=None)
+# Bounded so that the whole folder runs in well under half a minute on two cores. A profile that
+# asks for few examples gets few.
+_MOST = settings.default.max_examples
+BOUNDED = settings(max_examples=min(80, _MOST), deadline=None)
+LONG = settings(max_examples=min(300, 3 * _MOST), deadline=None)
 
 scalars = st.one_of(
     st.none(),

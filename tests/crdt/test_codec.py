@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crdt.codec import DEPTH_MAX, INT_MAX, INT_MIN, Value, decode, encode, first
+from crdt.codec import (
+    DEPTH_MAX,
+    INT_MAX,
+    INT_MIN,
+    Value,
+    _walk_headers,
+    decode,
+    encode,
+    first,
+)
 from crdt.errors import CodecError
 from tests.crdt.strategies import BOUNDED, LONG, values
 
@@ -205,3 +214,41 @@ def test_the_careful_path_agrees_with_the_fast_one(items: list[Value], salt: byt
     value = (tuple(items), salt + b"\xdd\x00\x00\x01\x00" * 200, tuple(range(300)))
     data = encode(value)
     assert decode(data, size_max=SIZE_MAX) == value
+
+
+@LONG
+@given(values)
+def test_the_walk_over_the_headers_knows_every_value_and_where_it_ends(value: Value) -> None:
+    data = encode((value, b"\xc4", "\u0100" * 40))
+    _walk_headers(data, DEPTH_MAX)
+    for size in range(len(data)):
+        with pytest.raises(CodecError):
+            _walk_headers(data[:size], DEPTH_MAX)
+
+
+@pytest.mark.parametrize("item", [(1,) * 16, (1,) * 70_000, b"x" * 300, b"y" * 70_000, "z" * 40])
+def test_the_walk_over_the_headers_reads_lengths_of_every_width(item: Value) -> None:
+    data = encode((item, 2**40, -(2**40), item, "e" * 300, "e" * 70_000))
+    _walk_headers(data, DEPTH_MAX)
+    with pytest.raises(CodecError):
+        _walk_headers(data[:-1], DEPTH_MAX)
+
+
+def test_the_walk_over_the_headers_bounds_the_nesting_exactly() -> None:
+    for depth in range(1, 20):
+        data = encode((1, nested(depth - 1), 2), depth_max=20)
+        _walk_headers(data, depth)
+        with pytest.raises(CodecError, match=f"nested deeper than {depth - 1} at offset"):
+            _walk_headers(data, depth - 1)
+
+
+def test_the_walk_over_the_headers_refuses_what_the_format_has_not() -> None:
+    # Maps, extensions, floats, and the byte that MessagePack never uses.
+    foreign = {*range(0x80, 0x90), *range(0xC7, 0xCC), *range(0xD4, 0xD9), 0xC1, 0xDE, 0xDF}
+    for head in range(256):
+        data = bytes((0x92, head)) + bytes(40)
+        if head in foreign:
+            with pytest.raises(CodecError, match="no value of the format"):
+                _walk_headers(data, DEPTH_MAX)
+        else:
+            _walk_headers(data, DEPTH_MAX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import shutil
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +51,9 @@ also_copy = ["mypy.ini"]
 pytest_add_cli_args_test_selection = [{tests}]
 pytest_add_cli_args = ["--hypothesis-profile=mutants", "-p", "no:cacheprovider"]
 timeout_multiplier = 2.0
-type_check_command = ["mypy", "{package}", "--output=json", "--config-file=mypy.ini"]
+type_check_command = [
+  "{python}", "-m", "mypy", "{package}", "--output=json", "--config-file=mypy.ini"
+]
 use_git_change_detection = false
 on_dependency_change = "ignore"
 """
@@ -71,7 +74,7 @@ def prepare(stage: Stage) -> None:
     for name in COPIED:
         _copy(ROOT / name, stage.folder / name)
     tests = ", ".join(f'"{test}"' for test in stage.tests)
-    settings = _SETTINGS.format(package=stage.package, tests=tests)
+    settings = _SETTINGS.format(package=stage.package, tests=tests, python=sys.executable)
     _write(stage.folder / "pyproject.toml", (ROOT / "pyproject.toml").read_text() + settings)
     _write(stage.folder / "mypy.ini", _TYPES)
 
