@@ -65,7 +65,7 @@ COVERING := tests/crdt tests/capability tests/vectors tests/mesh/test_*.py tests
 
 coverage: $(READY)
 	@mkdir -p reports/coverage
-	$(BIN)/python -m coverage run -m pytest $(COVERING)
+	$(BIN)/python -m coverage run -m pytest --hypothesis-profile=few $(COVERING)
 	@$(BIN)/python -m tests.covered
 
 # Hours at first; goes on where it was stopped. PACKAGES=crdt: one of them.

@@ -16,10 +16,10 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-# Few, for thousands of runs: `make mutants`. That one fails is enough, and a smaller one costs more
-# than all the rest. What survives them meets the default profile.
+# For thousands of runs (`make mutants`), and where lines matter and not cases (`make coverage`).
+# That an example fails is enough: to find a smaller one costs more than all the rest.
 settings.register_profile(
-    "mutants",
+    "few",
     settings.get_profile("default"),
     max_examples=25,
     database=None,

@@ -18,7 +18,7 @@ class Break:
     One planted mistake.
 
     Attributes:
-        promise: P1–P7 as `ARCHITECTURE.md` lists them, or "one link" for what must stay in it.
+        promise: P1–P7 as `docs/testing.md` lists them, or "one link" for what must stay in it.
         tests: Arguments for pytest; at least one of the tests fails.
     """
 

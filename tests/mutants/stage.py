@@ -49,7 +49,7 @@ only_mutate = ["{package}/*"]
 do_not_mutate_patterns = ['^\\s*raise ']
 also_copy = ["mypy.ini"]
 pytest_add_cli_args_test_selection = [{tests}]
-pytest_add_cli_args = ["--hypothesis-profile=mutants", "-p", "no:cacheprovider"]
+pytest_add_cli_args = ["--hypothesis-profile=few", "-p", "no:cacheprovider"]
 timeout_multiplier = 2.0
 type_check_command = [
   "{python}", "-m", "mypy", "{package}", "--output=json", "--config-file=mypy.ini"
