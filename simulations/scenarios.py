@@ -68,6 +68,48 @@ def _storm(hosts: int, minutes: float) -> Strikes:
     return tuple(found)
 
 
+def _flapping(hosts: int, minutes: float) -> Strikes:
+    """A link comes and goes, while four clocks run wrong and two machines crash."""
+    at_us, for_us = _span(minutes, 0.1, 0.8)
+    found = [Strike(at_us, for_us, "flapping", (0, 1), 5_000)]
+    drifts = (50_000, -50_000, 1_000, -1_000)
+    for number, ppm in zip(range(2, hosts), drifts, strict=False):
+        found.append(Strike(at_us, for_us, "drift", (number,), ppm))
+    for number, share in ((hosts - 1, 0.3), (hosts - 2, 0.5)):
+        crash_us, down_us = _span(minutes, share, share + 0.1)
+        found.append(Strike(crash_us, down_us, "power_loss", (number,)))
+    return tuple(found)
+
+
+def _slow(_hosts: int, minutes: float) -> Strikes:
+    """One link takes a second each way, and the whole network loses one packet in twenty."""
+    at_us, for_us = _span(minutes, 0.2, 0.7)
+    return (
+        Strike(at_us, for_us, "slow_link", (0, 1), SECOND_US),
+        Strike(at_us, for_us, "loss", (), 500),
+    )
+
+
+def _clocks(_hosts: int, minutes: float) -> Strikes:
+    """One clock jumps an hour ahead, another an hour back, and later they are set right."""
+    at_us, for_us = _span(minutes, 0.2, 0.6)
+    hour_ms = 3_600_000
+    return (
+        Strike(at_us, for_us, "step", (0,), hour_ms),
+        Strike(at_us, for_us, "step", (1,), -hour_ms),
+    )
+
+
+def _coming_and_going(hosts: int, minutes: float) -> Strikes:
+    """Two thirds of the hosts leave and come back, three times, each time others."""
+    found = []
+    for wave in range(3):
+        at_us, for_us = _span(minutes, 0.1 + 0.25 * wave, 0.25 + 0.25 * wave)
+        whom = tuple(n for n in range(hosts) if n % 3 != wave)
+        found.append(Strike(at_us, for_us, "churn", whom))
+    return tuple(found)
+
+
 def _long_absence(hosts: int, minutes: float) -> Strikes:
     at_us, for_us = _span(minutes, 0.05, 0.95)
     return (Strike(at_us, for_us, "isolated", (hosts - 1,)),)
@@ -80,6 +122,23 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "calm": Scenario("no faults: what the load itself costs", strikes=lambda _hosts, _minutes: ()),
     "split_brain": Scenario(
         "two halves that do not reach each other", strikes=_over("halves", 0.5)
+    ),
+    "flapping_link": Scenario(
+        "a link between two regions flaps, four clocks run wrong, two machines crash",
+        strikes=_flapping,
+        latency="wan",
+        regions=("eu", "us-west"),
+    ),
+    "slow_link": Scenario("one link takes a second, and packets are lost", strikes=_slow),
+    "clock_jump": Scenario("one clock jumps an hour ahead, another back", strikes=_clocks),
+    "coming_and_going": Scenario(
+        "two thirds leave and return, again and again", strikes=_coming_and_going
+    ),
+    "region_loss": Scenario(
+        "a region of three is cut off, inside, too",
+        strikes=_over("region_loss", 1 / 3),
+        latency="wan",
+        regions=("us-east", "us-west", "eu"),
     ),
     "crash_storm": Scenario("a third of the hosts is killed, again and again", strikes=_storm),
     "long_offline": Scenario("one host works off line for most of the run", strikes=_long_absence),
