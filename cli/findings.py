@@ -13,8 +13,17 @@ from typing import Any, Final, NamedTuple
 
 from mesh.core.limits import SKEW_MS_MAX
 
-#: How the sentence of a home that waits for its peers begins.
+#: How the sentence of a home that waits for its peers begins, and of one whose log has parted.
 RECOVERING: Final = "this home is being repaired"
+PARTED: Final = "this home and its peers hold different entries"
+#: The way out for a key that cannot go on.
+REKEY: Final = (
+    "stop every other copy of this home; ask a member for `mesh invite`; then mesh down, "
+    "mesh doctor --repair --ticket TICKET and mesh up: a new key, and what does not count is "
+    "written again"
+)
+#: Members that a finding names.
+_NAMED_MAX: Final = 3
 _LANES: Final = ("authority", "data")
 
 
@@ -41,6 +50,8 @@ def of_node(status: dict[str, Any]) -> Iterator[Finding]:
     remedy = "stop every other copy of this home, mesh down, then mesh doctor --repair and mesh up"
     if blocked.startswith(RECOVERING):
         remedy = "start those members, or name their place: mesh up --peer; mesh peers says more"
+    elif blocked.startswith(PARTED):
+        remedy = REKEY
     yield Finding("log", not blocked, blocked or "own log agrees with what peers hold", remedy)
     writing = status.get("writing", "ok")
     yield Finding(
@@ -64,7 +75,28 @@ def of_node(status: dict[str, Any]) -> Iterator[Finding]:
             "look at the clocks of this machine and of their authors; they show in time",
         )
     for fork in status.get("forks") or ():
-        yield Finding("forks", False, _of_fork(fork), "stop all copies of that home but one")
+        is_own = fork["node_id"] == status["node_id"]
+        remedy = REKEY if is_own else "stop all copies of that home but one"
+        yield Finding("forks", False, _of_fork(fork), remedy)
+    yield from _of_keys(status)
+
+
+def _of_keys(status: dict[str, Any]) -> Iterator[Finding]:
+    """What a new key is or was needed for."""
+    ahead_ms = (status["clock"] or {}).get("ahead_ms", 0)
+    if ahead_ms > SKEW_MS_MAX:
+        found = f"this log's stamps are {ahead_ms // 1000} s in the future: others do not show it"
+        yield Finding("stamps", False, found, f"set the clock, and wait; else {REKEY}")
+    stranded = status.get("stranded") or {"entries": 0, "waits_for": []}
+    if stranded["entries"]:
+        names = ", ".join(stranded["waits_for"][:_NAMED_MAX]) or "a member"
+        entries = _count(stranded["entries"], "entry", "entries")
+        yield Finding(
+            "old key",
+            False,
+            f"{entries} of the old key wait until {names} can be compared with",
+            "start those members; if they never return: mesh doctor --repair --accept-absent",
+        )
 
 
 def _of_fork(fork: dict[str, Any]) -> str:

@@ -150,12 +150,12 @@ class Engine:
             case SyncNow(request):
                 return [*self.reconcile.sync_now(now), Reply(request)]
             case Seal(request):
-                effects = self.replica.seal_pending(now) + self.replica.snapshot()
-                return [*effects, Reply(request)]
+                return [*self.replica.seal_pending(now), *self.replica.snapshot(), Reply(request)]
 
     def flush(self, now: Now) -> list[Effect]:
         """The end of a batch: seal the open group, push what is new, compare when it is quiet."""
-        effects = self.replica.seal() + self._push(now)
+        again = self.replica.say_again(self.reconcile.equal_peers, now)
+        effects = self.replica.seal() + again + self._push(now)
         self.replica.look_at_clocks(now)
         if self.version != self.replica.port.version:
             self.version = self.replica.port.version

@@ -13,6 +13,7 @@ from typing import Final
 from attrs import define
 
 from capability.verdict import Verdict
+from crdt.hlc import milliseconds
 from mesh.core.inputs import Address, Now
 from mesh.gossip.membership import PeerView
 from mesh.gossip.messages import Hello
@@ -65,7 +66,10 @@ def status_of(
         "state_hash": replica.state_hash().hex(),
         "frontier_hash": replica.frontier_hash().hex(),
         **counts,
-        "clock": {"skew_ms": _median(skews)},
+        "clock": {
+            "skew_ms": _median(skews),
+            "ahead_ms": max(0, milliseconds(replica.held.clock.last) - now.wall_ms),
+        },
         "peers": _peers(replica, links=links, syncs=syncs, peers=peers, now=now),
         "dials": _dials(peers),
         "members": len(members),
@@ -73,6 +77,12 @@ def status_of(
         # Of who is not (yet) a member nobody can say whether its use of a ticket is confirmed.
         "provisional": replica.held.ledger.provisional(replica.author) if is_member else None,
         "blocked": replica.writer.blocked,
+        "stranded": {
+            "entries": len(replica.reissue.entries),
+            "waits_for": [replica.label(a) or a.hex()[:8] for a in replica.reissue.absent()]
+            if replica.reissue.is_active
+            else [],
+        },
         "refused": dict(sorted(replica.held.fold.refused.items())),
         "refusals": [
             {"author": r.author.hex(), "lane": r.lane, "seq": r.seq, "reason": r.reason}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from cli import findings
 from cli.app import App, command
 from cli.findings import Finding
+from cli.given import read_text
 from mesh.api.version import VERSION
 from mesh.core.errors import MeshError, UsageError
 from mesh.storage.errors import HomeInUse
@@ -25,6 +27,9 @@ _REPAIR: Final = (
 )
 #: A disk with less is about to be full. A guess: a day of a busy mesh.
 FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+_STDIN: Final = "-"
+#: What is read of a file or of standard input; a ticket is shorter.
+_TICKET_CHARACTERS_MAX: Final = 64 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -39,14 +44,34 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
     is_flag=True,
     help="With --repair: write again on the word of one member, for good if others never return.",
 )
+@click.option(
+    "--ticket",
+    metavar="TICKET",
+    help="With --repair: give the home a new key, which this ticket of a member admits; what the "
+    "old key wrote and does not count is written again. - reads it from standard input.",
+)
+@click.option("--ticket-file", type=click.File("r"), help="Read that ticket from this file.")
 @click.pass_context
-def doctor(context: click.Context, app: App, *, repair: bool, accept_absent: bool) -> None:
+def doctor(
+    context: click.Context,
+    app: App,
+    *,
+    repair: bool,
+    accept_absent: bool,
+    ticket: str | None,
+    ticket_file: Any,
+) -> None:
     """Look for what is wrong, and say the remedy. Exit 1 if there is something."""
     home = app.home.open(app.home.path)
-    if accept_absent and not repair:
-        raise UsageError(
-            "--accept-absent is about a repair", hint="use it with `mesh doctor --repair`"
-        )
+    named = {"--accept-absent": accept_absent, "--ticket": ticket, "--ticket-file": ticket_file}
+    for option in (name for name, given in named.items() if given and not repair):
+        raise UsageError(f"{option} is about a repair", hint="use it with `mesh doctor --repair`")
+    if ticket == _STDIN or ticket_file is not None:
+        source = sys.stdin if ticket_file is None else ticket_file
+        ticket = read_text(source, characters_max=_TICKET_CHARACTERS_MAX)
+    if ticket is not None:
+        _rekey(app, home, ticket, accept_absent=accept_absent)
+        return
     if repair:
         _repair(app, home, accept_absent=accept_absent)
         return
@@ -92,6 +117,29 @@ def _repair(app: App, home: Home, *, accept_absent: bool) -> None:
         if done.waits
         else "next       `mesh up`"
     )
+    app.done(data, "\n".join(lines))
+
+
+def _rekey(app: App, home: Home, ticket: str, *, accept_absent: bool) -> None:
+    from mesh.node.clock import wall_ms  # noqa: PLC0415 - the node, only when needed
+    from mesh.node.rekey import rekey_home  # noqa: PLC0415
+
+    done = rekey_home(home, ticket, wall_ms(), accept_absent=accept_absent)
+    data = {
+        "node_id": done.node_key.hex(),
+        "aside": str(done.aside),
+        "old_key": str(done.old_key),
+        "entries": done.entries,
+        "stranded": done.stranded,
+        "unreadable": done.unreadable,
+    }
+    lines = [
+        f"new key    {done.node_key.hex()}",
+        f"old files  {done.aside} and {done.old_key.name} (never run a node on them)",
+        f"readable   {done.entries} entries; {done.unreadable} places were not",
+        f"set aside  {done.stranded} entries of the old key; what does not count is written again",
+        "next       stop every other copy of this home, then `mesh up`",
+    ]
     app.done(data, "\n".join(lines))
 
 

@@ -80,7 +80,7 @@ def status_of(context: Context) -> dict[str, Any]:
     found["running"] = context.is_running
     found["version"] = VERSION
     if not context.is_running:
-        found.update(listen=[], peers=[], clock={"skew_ms": None}, mdns="off")
+        found.update(listen=[], peers=[], clock={**found["clock"], "skew_ms": None}, mdns="off")
     for peer in found["peers"] or ():
         for key in _PEER_KEYS:
             peer.setdefault(key, None)

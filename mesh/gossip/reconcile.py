@@ -325,6 +325,10 @@ class Reconcile:
             if not session.busy:
                 session.has_moved(now.mono_ms)
 
+    def equal_peers(self) -> list[bytes]:
+        """Peers who were found to hold what this node holds, and nothing has moved here since."""
+        return [sync.peer for sync in self.status() if sync.in_sync]
+
     def status(self) -> tuple[LinkSync, ...]:
         """One line per ready link, ascending."""
         version = self._replica.version

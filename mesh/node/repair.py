@@ -10,12 +10,9 @@ cannot fork it.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
-import time
-from contextlib import closing
-from itertools import chain, count
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,12 +20,13 @@ from attrs import frozen
 
 from capability.keys import SeedSigner
 from mesh.core.errors import MeshError, Precondition, StorageError
-from mesh.core.records import PutMeta
+from mesh.core.records import PutMeta, Record
+from mesh.node.swap import aside_of, is_new_key, keep_aside, new_database, put_in_place, remove
 from mesh.replica.founding import META_MESH
 from mesh.replica.rebuilding import Remains, rebuild
 from mesh.replica.recovery import META_BLOCKED, META_RECOVER, WAIT_FOR_ALL, WAIT_FOR_ONE
+from mesh.replica.reissue import META_REISSUE
 from mesh.storage import Home, SqliteStore
-from mesh.storage.keyfile import sync_folder
 from mesh.storage.salvage import Salvage, lay_events, salvage
 from mesh.storage.schema import repair_mark, storage_error
 from mesh.storage.wal import wal_of
@@ -78,6 +76,10 @@ def repair_home(home: Home, *, accept_absent: bool = False) -> Repaired:
 def _repair(home: Home, *, accept_absent: bool) -> Repaired:
     path = home.database_path
     mark = repair_mark(path)
+    if is_new_key(home):
+        aside = aside_of(home)
+        put_in_place(home)
+        return Repaired("a change of key was interrupted", aside, waits=True)
     reason = "a repair was interrupted" if mark.exists() else why_damaged(home)
     is_damaged = bool(reason)
     if not is_damaged:
@@ -89,19 +91,18 @@ def _repair(home: Home, *, accept_absent: bool) -> Repaired:
                     store.commit([PutMeta(META_RECOVER, WAIT_FOR_ONE)])
                 return Repaired(reason or "it was repaired, and waits for its peers", waits=True)
             if not reason:
+                if accept_absent and store.meta(META_REISSUE) is not None:
+                    store.commit([PutMeta(META_REISSUE, WAIT_FOR_ONE)])
+                    return Repaired("the work of the old key waits for members", waits=True)
                 return Repaired()
     mode = WAIT_FOR_ONE if accept_absent else WAIT_FOR_ALL
-    source = path.with_name(mark.read_text()) if mark.exists() else path
-    new = path.with_name(path.name + ".new")
-    found = _read(source)
-    _remove(new)
+    source = aside_of(home) if mark.exists() else path
+    new = new_database(home)
+    found = read_files(source)
+    remove(new)
     result = _build(new, home, found, mode, reason, is_damaged=is_damaged)
-    aside = source if source != path else _keep_aside(path, mark)
-    new.replace(path)
-    _remove(wal_of(path), path.with_name(path.name + "-shm"))
-    sync_folder(path.parent)
-    mark.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    aside = source if source != path else keep_aside(home)
+    put_in_place(home)
     return Repaired(reason, aside, *result)
 
 
@@ -134,7 +135,7 @@ def _first_unsigned(store: SqliteStore, mesh_id: bytes) -> str:
     return ""
 
 
-def _read(source: Path) -> Salvage:
+def read_files(source: Path) -> Salvage:
     """From a copy, so that SQLite changes nothing of what is kept."""
     folder = source.with_name("repair")
     shutil.rmtree(folder, ignore_errors=True)
@@ -160,25 +161,36 @@ def _build(
             f"{home.database_path}: not even the mesh's first entry can be read ({reason})",
             hint="keep a copy of the home; `mesh join` anew in another one brings what had spread",
         )
-    entries = found.signed(mesh_id)
     rebuilt = rebuild(
-        Remains(
-            mesh_id,
-            entries,
-            found.meta,
-            found.pending,
-            found.peers,
-            found.proofs,
-            found.unreadable,
-            is_damaged,
-        ),
+        remains_of(found, mesh_id, is_damaged=is_damaged),
         author=SeedSigner(home.seed()).public,
         mode=mode,
         is_signed=lambda entry: Salvage.is_signed(entry, mesh_id),
     )
+    lay_database(new, found, rebuilt.records)
+    return rebuilt.entries, rebuilt.kept, rebuilt.unreadable, rebuilt.waits
+
+
+def remains_of(found: Salvage, mesh_id: bytes, *, is_damaged: bool) -> Remains:
+    """What of the readable can be believed."""
+    # Before the count of what is unreadable is taken: it grows by what is not signed.
+    entries = found.signed(mesh_id)
+    return Remains(
+        mesh_id,
+        entries,
+        found.meta,
+        found.pending,
+        found.peers,
+        found.proofs,
+        found.unreadable,
+        is_damaged,
+    )
+
+
+def lay_database(new: Path, found: Salvage, records: Sequence[Record]) -> None:
+    """Write a whole database, durable when it returns."""
     SqliteStore(new).close()
     lay_events(new, found)
-    records = rebuilt.records
     with SqliteStore(new) as store:
         for first in range(0, len(records), _COMMIT_RECORDS_MAX):
             store.commit(records[first : first + _COMMIT_RECORDS_MAX])
@@ -188,36 +200,3 @@ def _build(
             f"{new}: cannot be written whole",
             hint="free space on the disk, then run `mesh doctor --repair` again",
         )
-    return rebuilt.entries, rebuilt.kept, rebuilt.unreadable, rebuilt.waits
-
-
-def _keep_aside(path: Path, mark: Path) -> Path:
-    """Copy the old files, durably, before anything happens to them; then leave the mark."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    names = (
-        f"{path.name}.damaged-{stamp}{end}" for end in chain([""], map("-{}".format, count(2)))
-    )
-    aside = next(place for name in names if not (place := path.with_name(name)).exists())
-    for old, copy in ((path, aside), (wal_of(path), wal_of(aside))):
-        if old.exists():
-            _copy(old, copy)
-    with mark.open("w") as file:
-        file.write(aside.name)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
-    return aside
-
-
-def _copy(old: Path, copy: Path) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with old.open("rb") as source, closing(os.fdopen(os.open(copy, flags, 0o600), "wb")) as target:
-        shutil.copyfileobj(source, target)
-        target.flush()
-        os.fsync(target.fileno())
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        for name in (path.name, path.name + "-wal", path.name + "-shm"):
-            path.with_name(name).unlink(missing_ok=True)

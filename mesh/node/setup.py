@@ -18,7 +18,7 @@ from capability.errors import CapabilityError
 from capability.ids import NONCE_BYTES
 from capability.keys import SeedSigner
 from capability.limits import ENTRY_BYTES_MAX, LABEL_BYTES_MAX, TICKET_BYTES_MAX
-from capability.ticket import TicketFacts, decode_ticket, verify_ticket
+from capability.ticket import Ticket, TicketFacts, decode_ticket, verify_ticket
 from crdt.codec import decode, encode
 from mesh.core.errors import Conflict, Precondition, UsageError
 from mesh.core.inputs import Address
@@ -97,13 +97,7 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
         StorageError: The disk refused.
     """
     _check_name(name)
-    try:
-        ticket = decode_ticket(ticket_text)
-        facts = verify_ticket(ticket)
-    except CapabilityError as error:
-        # Its words end with the remedy. Without the traceback, whose frames hold the secret.
-        what, _, remedy = str(error).partition("; ")
-        raise UsageError(what, hint=remedy) from None
+    ticket, facts = read_ticket(ticket_text)
     home = _home_at(home_path)
     with home.lock(), SqliteStore(home.database_path) as store:
         signer = SeedSigner(home.seed())
@@ -117,7 +111,7 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
         records: list[Record] = [PutMeta(META_TICKET_PEERS, encode(ticket.addresses))]
         if held is None:
             _refuse_lost(home)
-            _refuse_expired(facts, wall_ms)
+            refuse_expired(facts, wall_ms)
             grant = member_grant(ticket, facts, signer.public, name, wall_ms)
             records += membership(ticket, facts, grant, store.last_n() + 1, name=name)
         elif store.meta(META_JOIN_SEED) not in (None, ticket.seed):
@@ -130,7 +124,19 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
     return Made(home.path, ticket.mesh, signer.public, named.decode())
 
 
-def _refuse_expired(facts: TicketFacts, wall_ms: int) -> None:
+def read_ticket(text: str) -> tuple[Ticket, TicketFacts]:
+    """A ticket and what its chain shows. Raises UsageError if it is mistyped or false."""
+    try:
+        ticket = decode_ticket(text)
+        return ticket, verify_ticket(ticket)
+    except CapabilityError as error:
+        # Its words end with the remedy. Without the traceback, whose frames hold the secret.
+        what, _, remedy = str(error).partition("; ")
+        raise UsageError(what, hint=remedy) from None
+
+
+def refuse_expired(facts: TicketFacts, wall_ms: int) -> None:
+    """Raises Precondition if a ticket is too old for its first use."""
     if facts.exp_ms <= wall_ms:
         raise Precondition(
             f"the ticket expired {(wall_ms - facts.exp_ms) // 1000} s ago",

@@ -76,7 +76,7 @@ class Rebuilt:
 
 
 @define
-class _Log:
+class PlacedLog:
     """What of the readable entries continues the log, in their order."""
 
     ledger: Ledger
@@ -115,16 +115,16 @@ def rebuild(
     Raises:
         StorageError: More would have to be set aside than `KEPT_BYTES_MAX`.
     """
-    sent = _sent(found.meta)
+    sent = sent_marks(found.meta)
     unsent: list[Entry] = []
     if not found.is_damaged:
         # It does not continue what the peers hold, and nobody has it: it may be signed anew.
-        unsent = [e for e in found.entries if e.header.author == author and not _left(e, sent)]
-    log = _Log(Ledger(found.mesh_id))
+        unsent = [e for e in found.entries if e.header.author == author and not has_left(e, sent)]
+    log = PlacedLog(Ledger(found.mesh_id))
     aside = {entry.id for entry in unsent}
     log.take(entry for entry in found.entries if entry.id not in aside)
     unsent += [entry for entry in log.left if entry.header.author == author]
-    before, unreadable = _kept_before(found, {e.id for e in (*log.placed, *unsent)}, is_signed)
+    before, unreadable = kept_before(found, {e.id for e in (*log.placed, *unsent)}, is_signed)
     unsent += before
     kept = encode_kept(unsent)
     if len(kept) > KEPT_BYTES_MAX:
@@ -139,30 +139,42 @@ def rebuild(
     metas = {**found.meta, META_MESH: found.mesh_id, META_BLOCKED: b"", META_KEPT: b""}
     if waits:
         metas |= {META_RECOVER: mode, META_KEPT: kept if unsent else b""}
+    records = records_of(found, log.placed, author, metas)
+    return Rebuilt(records, len(log.placed), len(unsent), unreadable, waits)
+
+
+def records_of(
+    found: Remains, placed: Sequence[Entry], author: bytes, metas: Mapping[str, bytes]
+) -> tuple[Record, ...]:
+    """All of a new home: the log, what stands under names, and what stands beside."""
     records: list[Record] = [
         PutEntry(n, entry, touched_by(data_of(entry)), own=entry.header.author == author)
-        for n, entry in enumerate(log.placed, start=1)
+        for n, entry in enumerate(placed, start=1)
     ]
     records += [PutMeta(key, value) for key, value in metas.items() if value]
     records += [PutPending(slot, data) for slot, data in found.pending]
     records += [PutPeer(node, data) for node, data in found.peers]
     records += [PutProof(*row) for row in found.proofs]
-    return Rebuilt(tuple(records), len(log.placed), len(unsent), unreadable, waits)
+    return tuple(records)
 
 
-def _kept_before(
-    found: Remains, held: set[bytes], is_signed: Callable[[Entry], bool]
+def kept_before(
+    found: Remains,
+    held: set[bytes],
+    is_signed: Callable[[Entry], bool],
+    *,
+    key: str = META_KEPT,
 ) -> tuple[list[Entry], int]:
     """What an earlier repair had set aside, if that was not over; and all that is unreadable."""
     try:
-        entries = decode_kept(found.meta.get(META_KEPT, encode_kept(())))
+        entries = decode_kept(found.meta.get(key, encode_kept(())))
     except (CapabilityError, CodecError):
         return [], found.unreadable + 1
     good = [entry for entry in entries if entry.id not in held and is_signed(entry)]
     return good, found.unreadable
 
 
-def _sent(meta: Mapping[str, bytes]) -> tuple[int, int] | None:
+def sent_marks(meta: Mapping[str, bytes]) -> tuple[int, int] | None:
     """How far the own lanes may have left this home, None if it has never met anybody."""
     data = meta.get("sent")
     if data is None:
@@ -177,6 +189,7 @@ def _sent(meta: Mapping[str, bytes]) -> tuple[int, int] | None:
     return (authority, own) if isinstance(authority, int) and isinstance(own, int) else None
 
 
-def _left(entry: Entry, sent: Sequence[int] | None) -> bool:
+def has_left(entry: Entry, sent: Sequence[int] | None) -> bool:
+    """Whether anybody else may hold an own entry."""
     # Without a word on it everything may have left.
     return sent is None or entry.header.seq <= sent[entry.header.lane]

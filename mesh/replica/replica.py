@@ -32,6 +32,7 @@ from mesh.replica.held import Held, LaneKey
 from mesh.replica.loading import load_held
 from mesh.replica.pending import PendingRows
 from mesh.replica.recovery import META_BLOCKED, PARTED, Recovery
+from mesh.replica.reissue import Reissue
 from mesh.replica.serving import Serving
 from mesh.replica.table import EntryTable
 from mesh.replica.writer import Writer
@@ -61,6 +62,7 @@ class Replica:
     writer: Writer
     port: Serving
     recovery: Recovery
+    reissue: Reissue
     next_cursor: int
     snapshot_n: int = 0
     #: The wall clock less the monotonic one, as of the last look at both.
@@ -110,6 +112,7 @@ class Replica:
             writer=writer,
             port=serving,
             recovery=recovery,
+            reissue=Reissue.load(reader, held, writer),
             next_cursor=reader.last_cursor() + 1,
             snapshot_n=kept[0] if kept is not None else 0,
             wall_less_mono_ms=now.wall_ms - now.mono_ms,
@@ -348,6 +351,12 @@ class Replica:
         self.pending.due_ms = 0 if self.pending.rows else None
         self.port.refresh()
         return effects + more
+
+    def say_again(self, equal: Callable[[], Iterable[bytes]], now: Now) -> list[Effect]:
+        """Re-issue what an old key has left, once enough peers are known to be *equal* to this."""
+        if not self.reissue.is_active or not self.reissue.is_due(equal(), now):
+            return []
+        return self.seal() + self.reissue.run(now) + self.finish()
 
     def check_heads(self, heads: Sequence[SignedHeader | None], peer: bytes = b"") -> str:
         """

@@ -107,19 +107,19 @@ class Writer:
         births = self.held.store.judging_births(planner.fresh)
         authority = self.standing.covering(draft, session, now, births=births)
         # Everything that may refuse stands above this line: from here on something changes.
-        authority, effects = self._open_session(authority, request.session, now)
+        authority, effects = self.open_session(authority, request.session, now)
         if request.level == LOCAL and all(isinstance(w, LocalWrite) for w in request.writes):
             return effects + self._put_rows(request, now)
         effects += self._seal_overlaid(request, now)
         if not draft:
             return effects + self._answer(request.request, created)
-        effects += self._open(authority, session, len(draft), size, now)
+        effects += self.open(authority, session, len(draft), size, now)
         group = self.group
         assert group is not None
         for write in request.writes:
             op = planner.operation(write, group.cite)
             if op is not None:
-                self._put(group, op)
+                self.put(group, op)
         group.size += size
         group.replies.append((request.request, created))
         return effects
@@ -139,9 +139,10 @@ class Writer:
             return []
         return [Reply(request, Submitted(created, self.held.clock.last))]
 
-    def _open(
+    def open(
         self, authority: Authority, session: bytes, writes: int, size: int, now: Now
     ) -> list[Effect]:
+        """Have a group open that takes so many operations more of this leaf and session."""
         effects: list[Effect] = []
         if self.group is not None and not self.group.fits(authority, session, writes, size):
             effects = self.seal()
@@ -157,7 +158,8 @@ class Writer:
             self.group = Group(facts, session, authority, self.held.table)
         return effects
 
-    def _put(self, group: Group, op: Op) -> None:
+    def put(self, group: Group, op: Op) -> None:
+        """Fold an operation into the open group; whoever calls has seen that it counts."""
         index = len(group.ops)
         if isinstance(op.payload, ops.Create):
             self.held.fold.learn_birth(op.node, op.payload)
@@ -273,10 +275,10 @@ class Writer:
                     continue
                 authority = known[0]
             size = len(row.encode())
-            effects += self._open(authority, session, 1, size, now)
+            effects += self.open(authority, session, 1, size, now)
             assert self.group is not None
             self.group.size += size
-            self._put(self.group, row.operation(self.group.facts.hlc - row.hlc))
+            self.put(self.group, row.operation(self.group.facts.hlc - row.hlc))
             self.group.sealed_slots.append(slot)
         return effects
 
@@ -326,9 +328,7 @@ class Writer:
         effects.append(Persist((PutEntry(n, entry, touched, own=True),)))
         return effects, entry.id
 
-    def _open_session(
-        self, under: Authority, name: str, now: Now
-    ) -> tuple[Authority, list[Effect]]:
+    def open_session(self, under: Authority, name: str, now: Now) -> tuple[Authority, list[Effect]]:
         """Let a named session act by *under*: the authority it uses, and what making it took."""
         grant = self.standing.wanted_grant(under, session_id(name), name, now)
         if grant is None:

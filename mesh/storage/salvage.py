@@ -38,6 +38,8 @@ _META_KEYS: Final = (
     "blocked",
     "recover",
     "kept",
+    "stranded",
+    "reissue",
 )
 
 

@@ -45,8 +45,8 @@ async def grant_join(node: Node, join_key: bytes, *, expires_ms: int) -> bytes:
     return granted
 
 
-async def invite(node: Node, path: Path) -> Path:
-    """A home that is ready to join; nothing has been sent yet."""
+async def ticket_of(node: Node) -> str:
+    """A ticket of a founder's."""
     seed, expires_ms = os.urandom(32), wall_ms() + 600_000
     granted = await grant_join(node, SeedSigner(seed).public, expires_ms=expires_ms)
     with SqliteStore(node.home.database_path) as store:
@@ -62,7 +62,12 @@ async def invite(node: Node, path: Path) -> Path:
         name=node.name,
         chain=(entries[0].encode(), join.encode()),
     )
-    prepare_join(path, ticket.encode(), path.name, wall_ms())
+    return ticket.encode()
+
+
+async def invite(node: Node, path: Path) -> Path:
+    """A home that is ready to join; nothing has been sent yet."""
+    prepare_join(path, await ticket_of(node), path.name, wall_ms())
     return path
 
 

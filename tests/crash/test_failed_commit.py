@@ -184,7 +184,7 @@ async def test_a_full_disk_loses_nothing_and_shows_peers_nothing(tmp_path: Path)
                 with trio.fail_after(10):
                     while alpha._parts.driver.engine is engine:  # noqa: ASYNC110
                         await trio.sleep(0.005)
-                # Reads go on, from what is on disk; a second batch of the burst may just have failed.
+                # Reads go on, from what is on disk; a second batch may just have failed, too.
                 await alpha.settled()
                 assert alpha.replica.state_hash() == agreed
                 assert beta.replica.state_hash() == agreed

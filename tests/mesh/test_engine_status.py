@@ -63,12 +63,14 @@ def test_a_clock_set_forward_wakes_what_was_parked_without_a_deadline() -> None:
 
 
 def test_a_clock_that_differs_is_said_and_adjusts_nothing() -> None:
-    world, ann, _, node = pair()
+    world, ann, bob, node = pair()
     world.skew_ms["bob"] = HOUR_MS
     world.cut(world.links_of("ann")[0])
     world.run(30_000)
     assert ann.said("clock.differs")
-    assert ann.status()["clock"] == {"skew_ms": pytest.approx(HOUR_MS, abs=100)}
+    clock = ann.status()["clock"]
+    assert clock == {"skew_ms": pytest.approx(HOUR_MS, abs=100), "ahead_ms": 0}
+    assert bob.status()["clock"]["ahead_ms"] < 1_000, "by its own clock it is not"
     entry = ann.write(SetRegister(node, 0, "a", 1)).value
     assert abs((entry.hlc >> 16) - ann.now.wall_ms) < 1_000
 
