@@ -84,13 +84,29 @@ async def is_member(node: Node) -> None:
 
 async def agree(*nodes: Node) -> bytes:
     """Return once all hold the same entries and have the same state hash."""
-    with trio.fail_after(AGREE_S_MAX):
+    with trio.move_on_after(AGREE_S_MAX):
         while True:
             frontiers = {node.replica.frontier_hash() for node in nodes}
             hashes = {node.replica.state_hash() for node in nodes}
             if len(frontiers) == len(hashes) == 1:
                 return hashes.pop()
             await trio.sleep(0.01)
+    told = "\n".join(map(_standing, nodes))
+    raise AssertionError(f"not equal within {AGREE_S_MAX} s:\n{told}")
+
+
+def _standing(node: Node) -> str:
+    """Where a node stands, for the words of a failure."""
+    replica = node.replica
+    hashes = (replica.frontier_hash().hex()[:8], replica.state_hash().hex()[:8])
+    rows = [
+        (key[0].hex()[:8], key[1], replica.port.row(*key).seq)
+        for key in replica.held.ledger.lanes()
+    ]
+    status = node.status()
+    names = ("writing", "blocked", "peers", "dials", "goodbyes", "refusals", "inputs_waiting")
+    told = {name: status[name] for name in names}
+    return f"{node.name} {hashes} {replica.counts()} {sorted(rows)} {told}"
 
 
 @contextmanager
