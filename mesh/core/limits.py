@@ -54,8 +54,8 @@ REPAIR_TIMEOUT_MS: Final = 20_000
 #: TCP connection resumes 12 s late after a 15 s cut, a fresh one takes 1 ms.
 HEARTBEAT_MS: Final = 1_000
 SILENCE_MS_MAX: Final = 4_000
-#: Bytes that wait to be sent on one link; beyond, repair pauses and pushes are dropped (repair
-#: brings them later).
+#: Bytes that wait to be sent on one link; beyond, repair pauses and pushes are dropped (they are
+#: announced later).
 OUTBOX_BYTES_MAX: Final = 4 * 1024 * 1024
 #: Events kept for subscribers who come back; older ones are answered with `reset`.
 EVENTS_KEPT_MAX: Final = 100_000

@@ -378,7 +378,8 @@ class Broadcast:
         if due_ms is not None and due_ms <= now.mono_ms:
             asks, silent = self._awaited.due(now.mono_ms, self._held, self._rank)
             for link in silent:
-                self._links[link].unanswered += 1
+                # Where the send buffer was full the question may not have left.
+                self._links[link].unanswered += not self._links[link].blocked
             effects += self._graft(asks)
         return effects
 
