@@ -17,7 +17,9 @@ from attrs import field, frozen
 from crdt.hlc import milliseconds
 from mesh.core.limits import SKEW_MS_MAX
 from simulations.checkers import CHECKERS
+from simulations.checkers.bounds import Bounds
 from simulations.clock import WALL_MS_START
+from simulations.coverage import Coverage
 from simulations.faults import FAULTS, GROUPS, kinds
 from simulations.latency import MODELS
 from simulations.strike import Strike, draw_schedule
@@ -80,6 +82,10 @@ class Result:
     entries: int
     virtual_s: float
     strikes: int
+    #: How often each kind of fault has met each checker; see `simulations.coverage`.
+    checks: dict[str, int] = field(factory=dict)
+    #: The greatest values seen of what has a bound; see `simulations.checkers.bounds`.
+    marks: dict[str, int] = field(factory=dict)
 
 
 def strikes_of(plan: Plan) -> tuple[Strike, ...]:
@@ -103,9 +109,10 @@ def simulate(plan: Plan, *, watchers: Sequence[Callable[[World], Watcher]] = ())
         watchers: More of them, each made with the world: meters of a report.
     """
     world = World(plan.seed, latency=MODELS[plan.latency], signatures=plan.signatures)
-    makers: list[Callable[[World], Watcher]] = [*CHECKERS.values(), *watchers]
-    for make in makers:
-        world.watch.add(make(world))
+    checkers = [make(world) for make in CHECKERS.values()]
+    coverage = Coverage(checkers)
+    for watcher in (*checkers, coverage, *(make(world) for make in watchers)):
+        world.watch.add(watcher)
     strikes = strikes_of(plan)
     chosen = range(len(strikes)) if plan.only is None else plan.only
     violations: list[str] = []
@@ -115,6 +122,7 @@ def simulate(plan: Plan, *, watchers: Sequence[Callable[[World], Watcher]] = ())
         world.run(until_s=world.now_s + SETTLE_S)
         _suffer(world, plan, [strikes[at] for at in chosen])
         converged = recover(world)
+        _has_suffered(world, len(chosen))
     except (Violation, Livelock) as error:
         violations.append(str(error))
     return Result(
@@ -130,6 +138,8 @@ def simulate(plan: Plan, *, watchers: Sequence[Callable[[World], Watcher]] = ())
         entries=max((h.disk.store.last_n() for h in world.hosts), default=0),
         virtual_s=world.now_s,
         strikes=len(chosen),
+        checks=coverage.tally(),
+        marks=next(dict(one.marks) for one in checkers if isinstance(one, Bounds)),
     )
 
 
@@ -173,6 +183,12 @@ def recover(world: World) -> float:
         raise Violation("convergence", "all", "not equal after the last seal")
     world.watch.quiesced()
     return took_s
+
+
+def _has_suffered(world: World, strikes: int) -> None:
+    """Faults that were asked for must have taken effect: else a run of calm would pass for more."""
+    if strikes and not world.watch.faults:
+        raise Violation("coverage", "all", f"{strikes} strikes, and none took effect")
 
 
 def is_settled(world: World) -> bool:

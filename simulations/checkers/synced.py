@@ -1,0 +1,84 @@
+"""
+P6: "in sync with X" is said only of the very digests that X has told on that link.
+
+Exactly: whenever a host says of a link that it is in sync, its frontier roots are then roots that
+the peer at the other end has sent on this link, in `Roots` or `RootsReply`; and what an honest peer
+sends as its roots are those that it has at that time. So it is never said when either side has
+moved since, beyond what the host cannot know yet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+
+from attrs import define, field
+
+from mesh.core.inputs import Received
+from mesh.core.limits import MESSAGE_BYTES_MAX
+from mesh.gossip.messages import Roots, RootsReply
+from simulations.checkers.checker import Checker
+
+if TYPE_CHECKING:
+    from mesh.core.effects import Effect
+    from mesh.core.inputs import Input
+    from simulations.host import Host
+    from simulations.pipe import End
+
+_Pair: TypeAlias = tuple[bytes, bytes]
+#: Roots told on one link that are remembered; an answer is under way for a few comparisons at most.
+TOLD_MAX: Final = 64
+
+
+@define(eq=False)
+class InSync(Checker):
+    """Looks whenever roots have come, since only then can the answer change to yes."""
+
+    NAME: ClassVar[str] = "in sync"
+
+    #: By the link of the one who was told: roots that came on it.
+    _told: dict[int, deque[_Pair]] = field(factory=dict)
+    #: Hosts whose last batch was of one input: what they send was true at its end.
+    _plain: dict[int, bool] = field(factory=dict)
+
+    def sent(self, host: Host, end: End, data: bytes) -> None:
+        message = self.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
+        if not isinstance(message, Roots | RootsReply):
+            return
+        roots = (message.auth_root, message.data_root)
+        if end.far is not None:
+            told = self._told.setdefault(end.far.link, deque(maxlen=TOLD_MAX))
+            told.append(roots)
+        if host.is_honest and self._plain.get(host.number):
+            self.checks += 1
+            if roots != host.running.replica.port.roots():
+                self.object(host, "tells roots that are not its own")
+
+    def stepped(self, host: Host, inputs: Sequence[Input], effects: Sequence[Effect]) -> None:
+        if not host.is_honest:
+            return
+        self._plain[host.number] = len(inputs) == 1
+        message = self.world.reading.message
+        for item in inputs:
+            if type(item) is Received and len(item.data) < _ROOTS_BYTES_MAX:
+                found = message(item.data, size_max=MESSAGE_BYTES_MAX)
+                if isinstance(found, Roots | RootsReply):
+                    self._look(host)
+                    return
+
+    def _look(self, host: Host) -> None:
+        engine = host.running
+        roots = engine.replica.port.roots()
+        for sync in engine.reconcile.status():
+            self.checks += 1
+            if sync.in_sync and roots not in self._told.get(sync.link, ()):
+                self.object(host, f"says that it is in sync on link {sync.link}, with other roots")
+
+    def quiesced(self) -> None:
+        for host in self.world.honest:
+            self._look(host)
+
+
+#: A `RootsReply` is two roots, a number and a flag.
+_ROOTS_BYTES_MAX: Final = 96
