@@ -133,7 +133,8 @@ class Host:
         """The process starts and reads its disk."""
         assert self.engine is None, f"{self.name} runs already"
         self.is_silent = False
-        self.engine = self._load()
+        listen = (self.address,) if self.is_open else ()
+        self.load(EngineConfig(self.name, region=self.region, listen=listen), self.now)
         self.world.watch.started(self)
         self._begin()
 
@@ -142,22 +143,21 @@ class Host:
         if self.incarnation == incarnation and self.engine is None:
             self.start()
 
-    def _load(self) -> Engine:
+    def load(self, config: EngineConfig, now: Now) -> None:
+        """Build the engine from the disk; it has done nothing yet."""
         self.incarnation += 1
         self._is_committing = False
         self._wake_us, self._has_rung = None, False
         self._ticked_ms = -TICK_MS_MIN
-        listen = (self.address,) if self.is_open else ()
-        engine = Engine.load(
+        self.engine = Engine.load(
             self.disk.store,
             signer=self.signer,
             rng=self.rng,
-            config=EngineConfig(self.name, region=self.region, listen=listen),
-            now=self.now,
+            config=config,
+            now=now,
             notary=self.world.reading.notary,
         )
-        engine.decode = self.world.reading.message
-        return engine
+        self.engine.decode = self.world.reading.message
 
     def _begin(self) -> None:
         self.inbox.extend(self.hints.values())
@@ -227,17 +227,22 @@ class Host:
         return inputs
 
     def _batch(self, inputs: Sequence[Input]) -> None:
-        engine, now = self.running, self.now
+        now = self.now
         self.world.trace.note(self.world.now_us, self.number, inputs)
-        effects: list[Effect] = []
         try:
-            for item in inputs:
-                effects += _handle(engine, item, now)
-            effects += engine.flush(now)
+            effects = self.step([(now, item) for item in inputs], now)
         except StorageError as error:
             self._fail(inputs, error)
             return
         self._finish_batch(inputs, effects)
+
+    def step(self, told: Sequence[tuple[Now, Input]], last: Now) -> list[Effect]:
+        """What the engine wants done after one batch; nothing of it has happened."""
+        effects: list[Effect] = []
+        engine = self.running
+        for now, item in told:
+            effects += _handle(engine, item, now)
+        return effects + engine.flush(last)
 
     def _finish_batch(self, inputs: Sequence[Input], effects: list[Effect]) -> None:
         self.world.watch.stepped(self, inputs, effects)

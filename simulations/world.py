@@ -167,7 +167,7 @@ class World:
         assert not self.hosts, "a world has one mesh"
         is_open = edges is None and count <= ALL_PAIRS_MAX
         for number in range(count):
-            self._add(f"n{number}", regions[number % len(regions)], is_open=is_open)
+            self.add(f"n{number}", regions[number % len(regions)], is_open=is_open)
         founder = self.hosts[0]
         homes.found(founder.disk, founder.signer, founder.name, self.random.randbytes(16))
         founder.start()
@@ -199,15 +199,18 @@ class World:
         assert self.run_until(lambda: granted.grant is not None, within_s=5.0), "no grant"
         self.watch.remove(granted)
         assert granted.grant is not None
-        host = self._add(name, region, is_open=is_open)
+        host = self.add(name, region, is_open=is_open)
         ticket = homes.ticket_of(by, granted.grant, seed)
         homes.enter(host.disk, ticket, host.signer, name, by.now.wall_ms)
         host.start()
         host.find(by.address)
         return host
 
-    def _add(self, name: str, region: str, *, is_open: bool) -> Host:
-        signer = self.reading.scheme.signer(seed_of(self.seed, name))
+    def add(
+        self, name: str, region: str = "", *, is_open: bool = True, seed: bytes | None = None
+    ) -> Host:
+        """A host with an empty disk that does not run; *seed* is of its key."""
+        signer = self.reading.scheme.signer(seed or seed_of(self.seed, name))
         rng = Random(self.random.getrandbits(64))
         number = len(self.hosts)
         disk = Disk(self.make_store())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -52,6 +53,7 @@ def options_of(
     peers: tuple[Address, ...],
     advertise: tuple[str, ...],
     no_mdns: bool,
+    record: Path | None = None,
 ) -> Any:
     """The node's `Options` from those of the command."""
     from cli.noded import Options  # noqa: PLC0415 - beside its use
@@ -67,11 +69,18 @@ def options_of(
         peers=peers,
         advertise=told,
         mdns=not no_mdns,
+        record="" if record is None else str(record.absolute()),
     )
 
 
 @command("up")
 @running_options
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write all that the node is told into DIR, for a replay. As private as the home.",
+)
 def up(
     app: App,
     *,
@@ -80,10 +89,13 @@ def up(
     advertise: tuple[str, ...],
     no_mdns: bool,
     foreground: bool,
+    record: Path | None,
 ) -> None:
     """Start the node in the background; `mesh down` stops it."""
     app.home.open(app.home.path)
-    options = options_of(app, listen=listen, peers=peers, advertise=advertise, no_mdns=no_mdns)
+    options = options_of(
+        app, listen=listen, peers=peers, advertise=advertise, no_mdns=no_mdns, record=record
+    )
     if foreground:
         run_here(app, options)
         return
