@@ -2,6 +2,7 @@
 
 import enum
 import tracemalloc
+from typing import NamedTuple
 
 import msgpack  # type: ignore[import-untyped]
 import pytest
@@ -26,6 +27,11 @@ SIZE_MAX = 1 << 20
 
 class Kind(enum.IntEnum):
     DATA = 16
+
+
+class Pair(NamedTuple):
+    data: bytes
+    text: str
 
 
 def nested(depth: int) -> Value:
@@ -89,6 +95,12 @@ def test_the_first_item_comes_without_the_others(items: list[Value]) -> None:
 def test_what_has_no_first_item_is_refused(data: bytes) -> None:
     with pytest.raises(CodecError):
         first(data)
+
+
+def test_named_tuples_encode_as_tuples() -> None:
+    # Bytes that look like an int out of range, in a level without any int.
+    value = ((b"\xcf" + b"\xff" * 8, "\u00cf" * 9),)
+    assert encode((Pair(*value[0]),)) == encode(value)
 
 
 def test_enumerations_encode_as_their_int() -> None:
@@ -194,6 +206,11 @@ def test_bytes_that_are_not_canonical_are_refused(data: bytes) -> None:
         b"\x91" * 1023 + b"\xdd" + (60_000).to_bytes(4, "big") + bytes(59_000),
         (b"\x92\xc0" * 14) + b"\xdc\xff\xff" + bytes(70_000),
         b"\xdd\x00\x01\x00\x00" + b"\xdc\xff\xff" * 30_000 + b"\xc0" * 65_536,
+        # Each claims as many elements as there are bytes; a length that looks like a header; a
+        # length whose last byte is none.
+        (b"\xdd" + (200_000).to_bytes(4, "big")) * 40_000,
+        b"\xdd\x00\x00\xdd\xdd" * 40_000,
+        b"\xdc\xff\x00" * 60_000,
     ],
 )
 def test_hostile_headers_cost_little_memory(data: bytes) -> None:
