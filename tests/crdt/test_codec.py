@@ -14,6 +14,7 @@ from crdt.codec import (
     INT_MAX,
     INT_MIN,
     Value,
+    _heads,
     _walk_headers,
     decode,
     encode,
@@ -257,6 +258,25 @@ def test_the_walk_over_the_headers_bounds_the_nesting_exactly() -> None:
         _walk_headers(data, depth)
         with pytest.raises(CodecError, match=f"nested deeper than {depth - 1} at offset"):
             _walk_headers(data, depth - 1)
+
+
+def head_of(value: Value) -> tuple[int, tuple[bool, int, int]]:
+    """The first byte of a value's encoding, and what it says: see `crdt.codec._heads`."""
+    data = encode(value)
+    if not isinstance(value, (str, bytes, tuple)):
+        return data[0], (False, 0, len(data) - 1)
+    width = len(data) - 1 - len(value)
+    return data[0], (isinstance(value, tuple), width, 0 if width else len(value))
+
+
+def test_the_table_of_first_bytes_is_what_the_packer_writes() -> None:
+    sizes = (*range(33), 300, 70_000)
+    seen = [head_of(value) for value in (None, False, True)]
+    seen += [head_of(sign * (1 << power)) for power in range(63) for sign in (1, -1)]
+    seen += [head_of(number) for number in range(-40, 300)]
+    seen += [head_of(of * size) for of in ("x", b"x", (0,)) for size in sizes]
+    assert dict(seen) == _heads()
+    assert set(seen) == set(dict(seen).items())
 
 
 def test_the_walk_over_the_headers_refuses_what_the_format_has_not() -> None:

@@ -1,6 +1,7 @@
 """Maps: removal of a key against writes below it."""
 
-from crdt.maps import ORMap
+from crdt.counters import PNCounter
+from crdt.maps import GMap, ORMap
 from crdt.registers import MVRegister
 from crdt.sets import AWSet
 
@@ -35,3 +36,15 @@ def test_a_removed_key_leaves_no_tombstone() -> None:
 
 def test_an_absent_key_reads_as_bottom_content() -> None:
     assert ORMap(AWSet()).get("k").values() == ()
+
+
+def test_a_change_at_a_key_goes_on_from_its_value() -> None:
+    def more(count: PNCounter) -> PNCounter:
+        return count.increment(replica=b"x", amount=2)
+
+    counts = GMap(PNCounter())
+    for key in ("k", "l", "k", "k"):
+        counts = counts.join(counts.apply(key, more))
+    assert (counts.get("k").value, counts.get("l").value, counts.get("m").value) == (6, 2, 0)
+    assert "k" in counts
+    assert "m" not in counts

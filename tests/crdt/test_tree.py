@@ -42,6 +42,7 @@ def check(tree: MovableTree, births: dict[bytes, bytes], log: dict[MoveKey, Move
     for node in NODES:
         under = tuple(sorted(child for child in NODES if places[child][0] == node))
         assert tree.children(node) == under
+        assert set(tree.family(node)) == set(under)
         above = places[node][0]
         ancestors = set()
         while above is not None:
