@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from simulations.faults import FAULTS
 from simulations.run import Plan
 from simulations.strike import SECOND_US, Strike
+from simulations.workload import Load
 
 Strikes = tuple[Strike, ...]
 
@@ -37,6 +38,7 @@ class Scenario:
     faults: tuple[str, ...] = ()
     latency: str = "lan"
     regions: tuple[str, ...] = ("",)
+    load: Load = field(factory=Load)
 
 
 def _span(minutes: float, begin: float, end: float) -> tuple[int, int]:
@@ -140,6 +142,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         latency="wan",
         regions=("us-east", "us-west", "eu"),
     ),
+    "thousand": Scenario(
+        "a thousand full replicas write a thousand tasks, half of the time in two halves",
+        nodes=1_000,
+        minutes=2.0,
+        strikes=_over("halves", 0.5),
+        # One task for each host in these minutes, on average.
+        load=Load(1 / 120, 0.0, {"create": 1}, {}),
+    ),
     "crash_storm": Scenario("a third of the hosts is killed, again and again", strikes=_storm),
     "long_offline": Scenario("one host works off line for most of the run", strikes=_long_absence),
 }
@@ -165,5 +175,6 @@ def plan_of(
         faults=scenario.faults,
         latency=scenario.latency,
         regions=scenario.regions,
+        load=scenario.load,
     )
     return plan if scenario.strikes is None else evolve(plan, strikes=scenario.strikes(count, long))

@@ -23,11 +23,12 @@ p.note { color: #555; }
 Figures = dict[str, Any]
 
 
-def page(run: Figures, total: Figures) -> str:
-    """The report of one run in full, and of all runs in short."""
+def page(run: Figures, total: Figures, machine: Figures) -> str:
+    """The report of one run in full, of all runs in short, and of what it took here."""
     parts = [_head(run, total), *_run(run)]
     if total["runs"] > 1:
         parts += _all(total)
+    parts.append(_machine(machine))
     body = "\n".join(parts)
     title = html.escape(f"{run['result']['scenario']}, seed {run['result']['seed']}")
     return (
@@ -60,6 +61,14 @@ def _head(run: Figures, total: Figures) -> str:
         f"<h1>{name}, seed {result['seed']}</h1>\n"
         f"<p>The same again: <code>{html.escape(run['command'])}</code></p>\n{verdict}\n"
         + _table(rows)
+    )
+
+
+def _machine(machine: Figures) -> str:
+    # The only line that another run of the same seed does not repeat.
+    return (
+        f'<p class="note" id="machine">On this machine: {machine["cpu_s"]} s of CPU, '
+        f"{machine['memory_mb']:,} MB, Python {html.escape(machine['python'])}.</p>"
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
+import resource
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from simulations.meters import SAMPLES_MAX, Meters
 from simulations.report import figures
@@ -38,6 +41,7 @@ def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
     except ImportError as error:
         raise PicturesMissing("no pictures here: pip install 'worknode-mesh[sim]'") from error
     made: list[Meters] = []
+    began_s = time.process_time()
     every_us = round((plan.minutes * 60 + _AROUND_S) * SECOND_US / SAMPLES_MAX)
 
     def meters(world: World) -> Meters:
@@ -45,13 +49,19 @@ def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
         return made[0]
 
     result = simulate(plan, watchers=[meters])
-    data = {
+    data: dict[str, Any] = {
         "schema_version": figures.SCHEMA_VERSION,
         "run": figures.of_run(plan, result, made[0]),
         "all": figures.of_all(results),
+        "machine": {
+            "cpu_s": round(time.process_time() - began_s, 1),
+            "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "python": platform.python_version(),
+        },
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(data) + "\n", encoding="utf-8")
     path = folder / "report.html"
-    path.write_text(page(data["run"], data["all"]), encoding="utf-8")  # type: ignore[arg-type]
+    text = page(data["run"], data["all"], data["machine"])
+    path.write_text(text, encoding="utf-8")
     return path

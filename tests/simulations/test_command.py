@@ -9,12 +9,11 @@ from attrs import evolve
 from cli.main import main
 from simulations import command
 from simulations.checkers import CHECKERS
+from simulations.checkers.checker import Checker
 from simulations.run import Plan, strikes_of
 from simulations.scenarios import SCENARIOS, plan_of
 from simulations.shrink import command_of, shrink
 from simulations.strike import Strike
-from simulations.watch import Violation, Watcher
-from simulations.world import World
 
 KEYS = {
     "scenario",
@@ -34,14 +33,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     return int(ended.value.code or 0), capsys.readouterr().out
 
 
-class Grumbler(Watcher):
+class Grumbler(Checker):
     """Objects to everything."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    NAME = "grumbler"
 
     def quiesced(self) -> None:
-        raise Violation("grumbler", "n0", "it is too quiet")
+        self.object(self.world.hosts[0], "it is too quiet")
 
 
 def test_one_run_has_the_keys_that_others_rely_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +65,7 @@ def test_a_violation_is_exit_code_1_and_says_how_to_run_it_again(
         main(["sim", "split_brain", "--nodes", "2", "--minutes", "0.2"])
     told = capsys.readouterr()
     assert ended.value.code == 1
-    assert "VIOLATION grumbler: n0: it is too quiet" in told.out
+    assert "VIOLATION grumbler: n0: it is too quiet (at " in told.out
     assert "python -m simulations split_brain --seed 0 --nodes 2 --minutes 0.2" in told.err
     assert "--only none" in told.err
 

@@ -61,7 +61,9 @@ def test_the_same_run_gives_the_same_page(
 ) -> None:
     write(tmp_path, PLAN, written[1])
     for name in ("report.html", "report.json"):
-        assert (tmp_path / name).read_bytes() == (written[0] / name).read_bytes()
+        one, two = ((folder / name).read_text() for folder in (tmp_path, written[0]))
+        machine = re.compile(r'<p class="note" id="machine">.*?</p>|"machine": {.*?}', re.DOTALL)
+        assert machine.sub("", one) == machine.sub("", two)
 
 
 def test_words_of_a_run_are_no_markup(tmp_path: Path) -> None:
