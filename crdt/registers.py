@@ -51,11 +51,14 @@ class LWWRegister:
 
     def join(self, other: "LWWRegister") -> "LWWRegister":
         """The later write."""
+        # Stamps nearly always decide, at a tenth of the cost of comparing all three.
+        if self.stamp != other.stamp:
+            return self if self.stamp > other.stamp else other
         return max(self, other)
 
     def leq(self, other: "LWWRegister") -> bool:
         """Whether *other* is not earlier."""
-        return self <= other
+        return self.stamp < other.stamp or (self.stamp == other.stamp and self <= other)
 
     def decompose(self) -> "Iterator[LWWRegister]":
         """Itself: in a chain every state but bottom is irreducible."""
