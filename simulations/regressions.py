@@ -1,0 +1,35 @@
+"""
+Plans that found something once. They run with the tests, under two orders of hashes.
+
+Each has the line that says what it found; a plan that a change of the simulator has made pointless
+(its draws differ then) is replaced by a test of what it had found.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from simulations.run import Plan
+from simulations.scenarios import plan_of
+
+
+@frozen
+class Regression:
+    """A plan, and what it found."""
+
+    found: str
+    plan: Plan
+
+
+REGRESSIONS: Final = (
+    Regression(
+        "nothing: every kind of fault within two minutes, so that there is always something to run",
+        Plan(scenario="everything", seed=11, nodes=5, minutes=2.0, all_kinds=True),
+    ),
+    Regression(
+        "nothing: the question that is asked most, at the size that docs/simulations.md shows",
+        plan_of("split_brain", seed=7, nodes=5, minutes=1.0),
+    ),
+)
