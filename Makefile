@@ -35,7 +35,7 @@ $(READY): pyproject.toml
 	    "On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; a minute or so) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade --editable '.[dev]'
+	@$(PIP) install --upgrade --editable '.[dev,docs]'
 	@touch $@
 
 demo: $(READY)
@@ -85,12 +85,8 @@ bench: $(READY)
 	$(PIP) install --editable '.[bench]'
 	$(BIN)/python -m tests.bench $(QUESTIONS)
 
-# What builds the pages is installed when they are first built; the build itself needs no network.
-$(VENV)/.docs: $(READY)
-	@$(PIP) install --upgrade --editable '.[docs]'
-	@touch $@
-
-docs: $(VENV)/.docs
+# Without the network; `make test` builds the pages, too, and refuses a broken link.
+docs: $(READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "reports/docs/index.html"
 
