@@ -7,8 +7,10 @@ accused.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mesh.core.limits import SKEW_MS_MAX
@@ -71,7 +73,7 @@ def of_node(status: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "parked",
             False,
-            f"{_count(status['parked'], 'entry', 'entries')} stamped in the future",
+            f"{count(status['parked'], 'entry', 'entries')} stamped in the future",
             "look at the clocks of this machine and of their authors; they show in time",
         )
     for fork in status.get("forks") or ():
@@ -101,14 +103,15 @@ def _of_keys(status: dict[str, Any]) -> Iterator[Finding]:
 
 def _of_fork(fork: dict[str, Any]) -> str:
     who = fork["name"] or fork["node_id"][:8]
-    void = _count(fork["void"], "entry does", "entries do")
+    void = count(fork["void"], "entry does", "entries do")
     return (
         f"{who} ran a copy of its home: its {_LANES[fork['lane']]} log has two branches from "
         f"{fork['seq']} on, and {void} not count"
     )
 
 
-def _count(number: int, one: str, many: str) -> str:
+def count(number: int, one: str, many: str) -> str:
+    """The number with the word that it takes."""
     return f"{number} {one if number == 1 else many}"
 
 
@@ -133,7 +136,8 @@ AWAY: Final = "see that it runs and that no firewall stands between; another way
 def of_addresses(status: dict[str, Any]) -> Iterator[Finding]:
     """Addresses behind which nobody was met, and the search in this network."""
     for dial in status.get("dials") or ():
-        if dial["last_error"]:
+        # A stranger whom mDNS has found is nobody's trouble.
+        if dial["last_error"] and not dial.get("node_id"):
             yield Finding(
                 "address",
                 False,
@@ -148,6 +152,17 @@ def of_addresses(status: dict[str, Any]) -> Iterator[Finding]:
             f"members in this network are not found by themselves: {mdns}",
             "name one (mesh up --peer), or do without (mesh up --no-mdns)",
         )
+
+
+#: A disk with less is about to be full. A guess: a day of a busy mesh.
+FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+
+
+def space(home: Path) -> Finding:
+    """Whether the home's disk has room."""
+    free = shutil.disk_usage(home).free
+    found = f"{free // 2**20} MiB are free on the disk of {home}"
+    return Finding("space", free >= FREE_BYTES_MIN, found, "free space: writing ends without")
 
 
 def clock(status: dict[str, Any]) -> Finding | None:

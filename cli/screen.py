@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from cli import findings, render
-from cli.findings import Finding, peer_name
+from cli.findings import Finding, count, peer_name
 from cli.render import known
 
 _SIZE: Final = (80, 24)
@@ -42,22 +42,23 @@ _WAITING: Final = (
 )
 
 
-def status(data: dict[str, Any]) -> str:
-    """One screen, without the line of the prompt."""
+def status(data: dict[str, Any], *more: Finding) -> str:
+    """One screen, without the line of the prompt; *more* is what was found besides."""
     columns, lines = shutil.get_terminal_size(_SIZE)
     columns, lines = max(columns, _COLUMNS_MIN), max(lines, _LINES_MIN) - 1
     head = list(_head(data, columns))
-    wrong = [_wrapped(finding, columns) for finding in _wrong(data)]
+    every = [*_wrong(data), *(finding for finding in more if not finding.ok)]
+    wrong = [_wrapped(finding, columns) for finding in every]
     if not wrong:
         wrong = [["wrong  nothing"]]
     shown = _fit(wrong, lines - len(head) - _PEERS_MIN - _BLANK_LINES)
     if not data["running"]:
-        return _cut([*head, *shown], columns)
+        return _cut([*head, "", *shown], columns)
     room = lines - len(head) - len(shown) - _BLANK_LINES
     tries = [
         f"tries {dial['address']}  {dial['state']}"
         for dial in data.get("dials") or ()
-        if not dial["last_error"]
+        if not dial["last_error"] and not dial.get("node_id")
     ]
     peers = _peers(data["peers"], room - min(len(tries), _TRIES_MAX))
     return _cut([*head, "", *peers, *tries[:_TRIES_MAX], "", *shown], columns)
@@ -71,7 +72,8 @@ def _head(data: dict[str, Any], columns: int) -> Iterator[str]:
     running = f"up at {', '.join(data['listen'] or [])}" if data["running"] else "not running"
     yield f"node   {known(data['name'])} ({data['node_id'][:8]})  {running}"
     yield f"mesh   {known(data['mesh_name'])} ({data['mesh_id'][:8]})"
-    yield f"holds  {data['worknodes']} Worknodes in {data['entries']} entries"
+    worknodes = count(data["worknodes"], "Worknode", "Worknodes")
+    yield f"holds  {worknodes} in {count(data['entries'], 'entry', 'entries')}"
     yield f"state  {data['state_hash'][:32]}"
     yield f"front  {data['frontier_hash']}"
     waits = [f"{data[key]} {what}" for key, what in _WAITING if data.get(key)]
@@ -95,8 +97,8 @@ def _wrong(data: dict[str, Any]) -> Iterator[Finding]:
     away = [peer for peer in data["peers"] if peer["state"] != "connected"]
     if away:
         names = ", ".join(map(_told, away))
-        count = f"{len(away)} of {len(data['peers'])} peers away: "
-        yield Finding("peers", False, count + names, findings.AWAY)
+        some = f"{len(away)} of {len(data['peers'])} peers away: "
+        yield Finding("peers", False, some + names, findings.AWAY)
     yield from findings.of_addresses(data)
 
 

@@ -56,8 +56,10 @@ def status_of(
 ) -> dict[str, object]:
     """The node's own view of itself and of its peers; keys as users and scripts rely on them."""
     counts = replica.counts()
-    members = replica.held.ledger.members()
+    members = frozenset(replica.held.ledger.members())
     is_member = replica.author in members
+    # Who is no member is no peer; but whoever is none itself cannot tell who is.
+    known = [view for view in peers if view.node and (view.node in members or not is_member)]
     skews = [state.skew_ms for state in links.values() if state.hello is not None]
     return {
         "mesh_id": replica.mesh_id.hex(),
@@ -70,8 +72,8 @@ def status_of(
             "skew_ms": _median(skews),
             "ahead_ms": max(0, milliseconds(replica.held.clock.last) - now.wall_ms),
         },
-        "peers": _peers(replica, links=links, syncs=syncs, peers=peers, now=now),
-        "dials": _dials(peers),
+        "peers": _peers(replica, links=links, syncs=syncs, peers=known, now=now),
+        "dials": _dials(view for view in peers if view not in known),
         "members": len(members),
         "member": is_member,
         # Of who is not (yet) a member nobody can say whether its use of a ticket is confirmed.
@@ -129,8 +131,7 @@ def _peers(
 ) -> list[dict[str, object]]:
     rows: dict[bytes, dict[str, object]] = {}
     for view in peers:
-        if view.node:
-            rows[view.node] = _known(replica, view)
+        rows[view.node] = _known(replica, view)
     for link, state in links.items():
         if state.hello is None:
             continue
@@ -154,11 +155,16 @@ def _peers(
 
 
 def _dials(peers: Iterable[PeerView]) -> list[dict[str, object]]:
-    """Addresses that are tried and behind which nobody has been met yet."""
+    """Addresses that are tried, and behind which nobody or a stranger (`node_id`) was met."""
     return [
-        {"address": _text_of(address), "state": view.state, "last_error": view.last_error}
+        {
+            "address": _text_of(address),
+            "state": view.state,
+            "last_error": view.last_error,
+            "node_id": view.node.hex() or None,
+        }
         for view in peers
-        if not view.node
+        if view.state != "connected"
         for address in view.addresses
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import stat
 import sys
@@ -25,8 +24,6 @@ from mesh.storage.wal import lost_commits
 _REPAIR: Final = (
     "mesh down, then mesh doctor --repair: it keeps the old files, and what had spread comes back"
 )
-#: A disk with less is about to be full. A guess: a day of a busy mesh.
-FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 _STDIN: Final = "-"
 #: What is read of a file or of standard input; a ticket is shorter.
 _TICKET_CHARACTERS_MAX: Final = 64 * 1024
@@ -155,9 +152,7 @@ def _home(home: Home) -> Iterator[Finding]:
             continue
         is_private = not mode & _OTHERS
         yield Finding(name, is_private, f"{path.name} has mode {mode:o}", f"chmod 600 {path}")
-    free = shutil.disk_usage(home.path).free
-    found = f"{free // 2**20} MiB are free on its disk"
-    yield Finding("space", free >= FREE_BYTES_MIN, found, "free space before writing ends")
+    yield findings.space(home.path)
     socket = home.find_socket()
     if socket is not None:
         mode = stat.S_IMODE(socket.stat().st_mode)

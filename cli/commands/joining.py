@@ -157,7 +157,7 @@ def _raise_refusal(status: dict[str, Any]) -> None:
         if goodbye["code"] in _REFUSALS:
             raise Denied(
                 f"a member refuses this node: {goodbye['text']}",
-                hint="ask for a new ticket (`mesh invite`), and try again",
+                hint="a member makes new tickets: mesh invite",
             )
 
 

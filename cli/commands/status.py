@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cli import screen
+from cli import findings, screen
 from cli.app import App, command, printable
 from cli.given import SecondsType
 from mesh.core.errors import MeshError, Unavailable, Unknown
@@ -36,7 +36,7 @@ def status(app: App, *, watch: bool, interval: float) -> None:
     """What this node holds, and whom it is in touch with. Only what is measured is shown."""
     if not watch:
         data = app.call("status")
-        app.done(data, screen.status(data))
+        app.done(data, screen.status(data, findings.space(app.home.path)))
         return
     app.home.open(app.home.path)
     with contextlib.suppress(KeyboardInterrupt):
@@ -54,7 +54,8 @@ def _show(app: App, interval_s: float) -> None:
         text = f"WRONG  {error.message}\n       → {error.hint}" if error.hint else error.message
         answer: Any = error
     else:
-        text, answer = screen.status(data), data
+        text = screen.status(data, findings.space(app.home.path))
+        answer = data
     if app.is_json or not sys.stdout.isatty():
         app.line(answer, f"{_now()}\n{text}\n")
     else:
