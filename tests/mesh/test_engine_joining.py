@@ -141,6 +141,10 @@ def test_a_second_use_at_the_same_place_is_told_so(world: World) -> None:
     world.run(60_000)
     assert codes(eve) == {GoodbyeCode.TICKET_USED}
     assert check.situation(world.hosts["ann"]) == before
+    stranger = eve.engine.replica.author.hex()
+    for host in (world.hosts["ann"], world.hosts["bob"]):
+        assert stranger not in {peer["node_id"] for peer in host.status()["peers"]}
+    assert eve.status()["peers"], "who is no member itself shows whom it tries"
     assert create(eve) is None
     assert 4 <= len(world.hosts["bob"].said("peer.refused")) <= 20, "it asks less and less often"
 
