@@ -92,7 +92,7 @@ def _of_keys(status: dict[str, Any]) -> Iterator[Finding]:
     stranded = status.get("stranded") or {"entries": 0, "waits_for": []}
     if stranded["entries"]:
         names = ", ".join(stranded["waits_for"][:_NAMED_MAX]) or "a member"
-        entries = _count(stranded["entries"], "entry", "entries")
+        entries = count(stranded["entries"], "entry", "entries")
         yield Finding(
             "old key",
             False,
