@@ -225,7 +225,7 @@ class TicketFacts:
     uses: int | None
 
 
-def verify_ticket(ticket: Ticket) -> TicketFacts:
+def verify_ticket(ticket: Ticket, *, by: Verify = verify) -> TicketFacts:
     """
     Check that the ticket's chain leads from its mesh's genesis to a join grant for its seed.
 
@@ -237,11 +237,11 @@ def verify_ticket(ticket: Ticket) -> TicketFacts:
     """
     try:
         entries = tuple(decode_entry(data) for data in ticket.chain)
-        genesis = _check_genesis(ticket, entries[0])
+        genesis = _check_genesis(ticket, entries[0], by)
         grants = [decode_grant(entry.body) for entry in entries[1:]]
     except FormError:
         raise TicketError(f"the ticket's chain is damaged; {_ANEW}") from None
-    _check_links(ticket, entries, grants, genesis)
+    _check_links(ticket, entries, grants, genesis, by)
     grant = grants[-1]
     before = _unsigned_or_none(grant.caveat(CAVEAT_ISSUE_BEFORE))
     return TicketFacts(
@@ -254,12 +254,12 @@ def verify_ticket(ticket: Ticket) -> TicketFacts:
     )
 
 
-def _check_genesis(ticket: Ticket, first: Entry) -> Genesis:
+def _check_genesis(ticket: Ticket, first: Entry, by: Verify) -> Genesis:
     header = first.header
     in_place = header.seq == 1 and header.prev == ZERO_ID and header.leaf == b""
     if header.kind != KIND_GENESIS or not in_place or first.id != ticket.mesh:
         raise TicketError(f"the ticket's chain does not begin with its mesh's genesis; {_ANEW}")
-    verify_entry(first, ticket.mesh)
+    verify_entry(first, ticket.mesh, by=by)
     genesis = decode_genesis(first.body)
     if header.author not in genesis.roots:
         raise TicketError(f"the ticket's mesh was not made by one of its root keys; {_ANEW}")
@@ -272,14 +272,18 @@ def _check_genesis(ticket: Ticket, first: Entry) -> Genesis:
 
 
 def _check_links(
-    ticket: Ticket, entries: tuple[Entry, ...], grants: list[Grant], genesis: Genesis
+    ticket: Ticket,
+    entries: tuple[Entry, ...],
+    grants: list[Grant],
+    genesis: Genesis,
+    by: Verify,
 ) -> None:
     leaf, authors = b"", genesis.roots
     for entry, grant in zip(entries[1:], grants, strict=True):
         header = entry.header
         if header.kind != KIND_GRANT or header.leaf != leaf or header.author not in authors:
             raise TicketError(f"the ticket's chain has a gap; {_ANEW}")
-        verify_entry(entry, ticket.mesh)
+        verify_entry(entry, ticket.mesh, by=by)
         leaf, authors = entry.id, (grant.audience,)
     last = entries[-1]
     if last.id != ticket.grant or last.header.author != ticket.inviter:

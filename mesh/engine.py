@@ -362,6 +362,8 @@ class Engine:
         """Show entries to the replica and push on what it took."""
         outcome, effects, offence = self.replica.receive(batch, now)
         if outcome.held:
+            # Own ones come back to a home that was put back: how far they had left it says anew.
+            effects += self._mark_sent() if outcome.own_branch else []
             effects += self.broadcast.new_entries(outcome.held, link, now, hops=hops)
         for author, lane in sorted(outcome.settled):
             effects += self.reconcile.proof_held(author, lane)

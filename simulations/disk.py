@@ -40,6 +40,8 @@ class Disk:
     slow_us: int = 0
     #: How many faults fill it.
     fillings: int = 0
+    #: Numbers of entries that cannot be read; the home is not started before it is repaired.
+    unreadable: frozenset[int] = frozenset()
     commits: int = 0
     #: Records of the commit under way, of which a crash keeps all or nothing.
     _under_way: Sequence[Record] = ()
@@ -87,6 +89,11 @@ class Disk:
             return ()
         self.store.commit(records)
         return records
+
+    def replace(self, store: Store) -> None:
+        """Another log is on it from now on; its host is not running."""
+        self.store, self._under_way = store, ()
+        self.unreadable = frozenset()
 
     def copied(self) -> Disk:
         """

@@ -67,6 +67,8 @@ class Host:
     is_open: bool = True
     #: A liar's log and state are nobody's measure.
     is_honest: bool = True
+    #: It will never be started again.
+    is_gone: bool = False
     engine: Engine | None = None
     #: Grows with each start; whatever was meant for an earlier one is void.
     incarnation: int = 0
@@ -95,6 +97,11 @@ class Host:
     def is_up(self) -> bool:
         """The process runs (it may be paused)."""
         return self.engine is not None
+
+    @property
+    def is_committing(self) -> bool:
+        """What its engine holds is not all on disk."""
+        return self._is_committing
 
     @property
     def running(self) -> Engine:
@@ -132,7 +139,11 @@ class Host:
     def start(self) -> None:
         """The process starts and reads its disk."""
         assert self.engine is None, f"{self.name} runs already"
+        assert not self.is_gone, f"{self.name} is gone"
         self.is_silent = False
+        if self.disk.unreadable:
+            self.lines.append(Log("error", "the log is damaged; run `mesh doctor`"))
+            return
         listen = (self.address,) if self.is_open else ()
         self.load(EngineConfig(self.name, region=self.region, listen=listen), self.now)
         self.world.watch.started(self)
@@ -140,7 +151,7 @@ class Host:
 
     def restart(self, incarnation: int) -> None:
         """Start, unless somebody else has since."""
-        if self.incarnation == incarnation and self.engine is None:
+        if self.incarnation == incarnation and self.engine is None and not self.is_gone:
             self.start()
 
     def load(self, config: EngineConfig, now: Now) -> None:

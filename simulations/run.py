@@ -25,7 +25,7 @@ from simulations.latency import MODELS
 from simulations.strike import Strike, draw_schedule
 from simulations.watch import Violation
 from simulations.workload import Load, Workload
-from simulations.world import SECOND_US, Livelock, World
+from simulations.world import ALL_PAIRS_MAX, SECOND_US, Livelock, World
 
 if TYPE_CHECKING:
     from simulations.watch import Watcher
@@ -205,7 +205,20 @@ def is_settled(world: World) -> bool:
         syncs = [sync for sync in engine.reconcile.status() if sync.peer in keys]
         if not all(sync.in_sync for sync in syncs) or (not syncs and len(honest) > 1):
             return False
-    return True
+    return not _is_stopped(world)
+
+
+def _is_stopped(world: World) -> bool:
+    """
+    Whether some host may not write, though everything is there that could tell it that it may.
+
+    A home that was repaired waits for the word of every member, so all of them must be honest, and
+    linked to it.
+    """
+    hosts = world.hosts
+    if len(hosts) > ALL_PAIRS_MAX or len(world.honest) < len(hosts):
+        return False
+    return any(host.running.replica.writer.blocked for host in hosts)
 
 
 def _ahead_s(world: World) -> float:

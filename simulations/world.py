@@ -22,12 +22,14 @@ from attrs import define, field
 
 from capability.bodies import MEMBER
 from capability.keys import SeedSigner
+from capability.ticket import Ticket
 from mesh.core.effects import Reply
 from mesh.core.inputs import EVENTUAL, Input, Submit
 from mesh.core.writes import Write
 from mesh.storage.memory import MemoryStore
 from simulations import homes
 from simulations.disk import Disk, Store
+from simulations.doctor import Doctor
 from simulations.host import Host
 from simulations.identity import SCHEMES, Reading, seed_of
 from simulations.latency import MODELS, Latency
@@ -74,6 +76,7 @@ class World:
     random: Random = field(init=False)
     network: Network = field(init=False)
     reading: Reading = field(init=False)
+    doctor: Doctor = field(init=False)
     _heap: list[tuple[int, int, Action, tuple[Any, ...]]] = field(factory=list)
     _numbers: itertools.count[int] = field(factory=itertools.count)
 
@@ -81,6 +84,7 @@ class World:
         self.random = Random(self.seed)
         self.network = Network(self, Weather(self.latency, self.watch.befell))
         self.reading = Reading(SCHEMES[self.signatures]())
+        self.doctor = Doctor(self)
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -191,29 +195,64 @@ class World:
 
     def join(self, name: str, *, by: Host, region: str = "", is_open: bool = True) -> Host:
         """A new member by a ticket of *by*; it is told where *by* listens. Takes virtual time."""
+        joined: list[Host] = []
+        self.invite(name, by=by, region=region, is_open=is_open, then=joined.append)
+        assert self.run_until(lambda: bool(joined), within_s=5.0), "no grant"
+        return joined[0]
+
+    def invite(
+        self,
+        name: str,
+        *,
+        by: Host,
+        region: str = "",
+        is_open: bool = True,
+        then: Callable[[Host], object],
+    ) -> None:
+        """
+        *by* is asked for a ticket; when it has it, a new member starts, and *then* is told of it.
+
+        Nothing comes of it if *by* refuses, or dies before it answers.
+        """
         seed = seed_of(self.seed, f"ticket {name}")
         request = homes.invitation(by, SeedSigner(seed), by.next_request())
-        granted = _Granted(by, request.request)
-        self.watch.add(granted)
+
+        def enter(ticket: Ticket) -> None:
+            host = self.add(name, region, is_open=is_open)
+            homes.enter(host, ticket)
+            host.start()
+            host.find(by.address)
+            then(host)
+
+        def granted(grant: bytes) -> None:
+            self.after(0, enter, homes.ticket_of(by, grant, seed))
+
+        self.watch.add(_Granted(self.watch, by, request.request, granted))
         by.put(request)
-        assert self.run_until(lambda: granted.grant is not None, within_s=5.0), "no grant"
-        self.watch.remove(granted)
-        assert granted.grant is not None
-        host = self.add(name, region, is_open=is_open)
-        ticket = homes.ticket_of(by, granted.grant, seed)
-        homes.enter(host.disk, ticket, host.signer, name, by.now.wall_ms)
-        host.start()
-        host.find(by.address)
-        return host
+
+    def double(self, host: Host) -> Host:
+        """A copy of a running home is started on another machine: one key that runs twice."""
+        twin = self.add(f"{host.name}-twin-{len(self.hosts)}", host.region, of=host)
+        host.is_honest = twin.is_honest = False
+        twin.start()
+        for address in host.hints:
+            twin.find(address)
+        return twin
 
     def add(
-        self, name: str, region: str = "", *, is_open: bool = True, seed: bytes | None = None
+        self,
+        name: str,
+        region: str = "",
+        *,
+        is_open: bool = True,
+        seed: bytes | None = None,
+        of: Host | None = None,
     ) -> Host:
-        """A host with an empty disk that does not run; *seed* is of its key."""
-        signer = self.reading.scheme.signer(seed or seed_of(self.seed, name))
+        """A host that does not run; *seed* is of its key, or it is a copy *of* another's home."""
+        signer = of.signer if of else self.reading.scheme.signer(seed or seed_of(self.seed, name))
         rng = Random(self.random.getrandbits(64))
         number = len(self.hosts)
-        disk = Disk(self.make_store())
+        disk = of.disk.copied() if of else Disk(self.make_store())
         host = Host(self, number, name, region, signer, disk, rng, is_open=is_open)
         self.hosts.append(host)
         self.by_name[name] = host
@@ -297,7 +336,7 @@ class World:
             host.crash_point = None
             if host.is_paused:
                 host.resume()
-            if not host.is_up:
+            if not host.is_up and not host.is_gone:
                 host.start()
             host.clock.correct(self.now_us)
             host.clock_changed()
@@ -307,11 +346,17 @@ class World:
 class _Granted(Watcher):
     """Waits for the answer to one request."""
 
+    watch: Watch
     inviter: Host
     request: int
-    grant: bytes | None = None
+    then: Callable[[bytes], None]
 
     def answered(self, host: Host, reply: Reply) -> None:
-        asked = host is self.inviter and reply.request == self.request
-        if asked and isinstance(reply.value, bytes):
-            self.grant = reply.value
+        if host is self.inviter and reply.request == self.request:
+            self.watch.remove(self)
+            if isinstance(reply.value, bytes):
+                self.then(reply.value)
+
+    def died(self, host: Host, *, survived: bool) -> None:  # noqa: ARG002 - as declared
+        if host is self.inviter:
+            self.watch.remove(self)

@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from capability.entry import Entry
+from capability.entry import KIND_GENESIS, Entry
 from capability.errors import CapabilityError
 from capability.lane import Place
 from capability.ledger import Ledger
@@ -115,11 +115,12 @@ def rebuild(
     Raises:
         StorageError: More would have to be set aside than `KEPT_BYTES_MAX`.
     """
-    sent = sent_marks(found.meta)
+    sent = sent_marks(found)
     unsent: list[Entry] = []
     if not found.is_damaged:
         # It does not continue what the peers hold, and nobody has it: it may be signed anew.
-        unsent = [e for e in found.entries if e.header.author == author and not has_left(e, sent)]
+        own = [e for e in found.entries if e.header.author == author]
+        unsent = [e for e in own if not has_left(e, sent)]
     log = PlacedLog(Ledger(found.mesh_id))
     aside = {entry.id for entry in unsent}
     log.take(entry for entry in found.entries if entry.id not in aside)
@@ -133,7 +134,7 @@ def rebuild(
             f"at most {KEPT_BYTES_MAX} can be set aside",
             hint="keep a copy of the home, and join anew in another one",
         )
-    knows_others = len(log.ledger.members()) > 1 or found.peers or sent is not None
+    knows_others = len(log.ledger.members()) > 1 or found.peers or sent != (0, 0)
     is_alone = not knows_others and not unreadable
     waits = bool(not is_alone or unsent)
     metas = {**found.meta, META_MESH: found.mesh_id, META_BLOCKED: b"", META_KEPT: b""}
@@ -174,11 +175,12 @@ def kept_before(
     return good, found.unreadable
 
 
-def sent_marks(meta: Mapping[str, bytes]) -> tuple[int, int] | None:
-    """How far the own lanes may have left this home, None if it has never met anybody."""
-    data = meta.get("sent")
+def sent_marks(found: Remains) -> tuple[int, int] | None:
+    """How far the own lanes may have left this home, None if nobody can say."""
+    data = found.meta.get("sent")
     if data is None:
-        return None
+        # The mark is on disk before the first entry leaves.
+        return None if found.is_damaged else (0, 0)
     try:
         value = decode(data, size_max=_SENT_BYTES_MAX)
     except CodecError:
@@ -191,5 +193,7 @@ def sent_marks(meta: Mapping[str, bytes]) -> tuple[int, int] | None:
 
 def has_left(entry: Entry, sent: Sequence[int] | None) -> bool:
     """Whether anybody else may hold an own entry."""
-    # Without a word on it everything may have left.
-    return sent is None or entry.header.seq <= sent[entry.header.lane]
+    # Where the mark cannot be read everything may have left. A genesis is what makes the mesh.
+    if sent is None or entry.header.kind == KIND_GENESIS:
+        return True
+    return entry.header.seq <= sent[entry.header.lane]

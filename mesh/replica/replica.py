@@ -383,7 +383,8 @@ class Replica:
         if self.recovery.is_active and not self.recovery.note(peer, heads):
             self._stop_writing(PARTED)
             return RESTORED
-        return ""
+        # Whoever holds less would ask for what others hold otherwise, and so spread the fork.
+        return RESTORED if self.writer.blocked == RESTORED else ""
 
 
 def _pending(reader: LogReader) -> PendingRows:

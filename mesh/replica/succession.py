@@ -74,7 +74,7 @@ class Estate:
             wall_ms: The present: the clock must be right by now.
             is_signed: Whether an entry that was set aside earlier is its author's.
         """
-        sent = sent_marks(found.meta)
+        sent = sent_marks(found)
         own = [e for e in found.entries if e.header.author == old.public]
         data = [entry for entry in own if entry.header.lane == LANE_DATA]
         ahead = _first_ahead(data, wall_ms)

@@ -51,6 +51,9 @@ class Order(Checker):
     def started(self, host: Host) -> None:
         if host.is_honest:
             self._honest.add(host.signer.public)
+        else:
+            # Also one whose key began to run twice.
+            self._honest.discard(host.signer.public)
         self._disks[host.number] = _Disk()
         for stored in host.disk.store.entries():
             self._take(host, stored.entry)
@@ -104,6 +107,8 @@ class NoFork(Checker):
     def started(self, host: Host) -> None:
         if host.is_honest:
             self._honest[host.signer.public] = host.number
+        else:
+            self._honest.pop(host.signer.public, None)
 
     def set_back(self, host: Host) -> None:
         self._copies.add(host.number)

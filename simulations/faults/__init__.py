@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from simulations.faults import clocks, disks, links, paths, processes, quality
+from simulations.faults import clocks, disks, links, members, paths, processes, quality
 from simulations.strike import Fault
 
 GROUPS: Final[dict[str, dict[str, Fault]]] = {
@@ -40,6 +40,10 @@ GROUPS: Final[dict[str, dict[str, Fault]]] = {
         "commit_lost": disks.COMMIT_LOST,
         "commit_kept": disks.COMMIT_KEPT,
         "torn_commit": disks.TORN_COMMIT,
+        "damage": disks.Damage(),
+        "snapshot": disks.Snapshot(is_damaged=False),
+        "snapshot_damage": disks.Snapshot(is_damaged=True),
+        "put_back": disks.PutBack(),
     },
     "clocks": {
         "drift": clocks.Drift(),
@@ -54,6 +58,8 @@ GROUPS: Final[dict[str, dict[str, Fault]]] = {
         "crash_storm": processes.CRASH_STORM,
         "restart_loop": processes.RestartLoop(),
         "churn": processes.Churn(),
+        "join": members.Join(),
+        "double": members.Double(),
     },
 }
 FAULTS: Final[dict[str, Fault]] = {

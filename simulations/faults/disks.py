@@ -1,21 +1,34 @@
-"""What befalls disks: full, slow, and a crash in the middle of a commit."""
+"""What befalls disks: full, slow, damaged, put back, and a crash in the middle of a commit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
+from mesh.core.effects import Effect, Persist
+from mesh.core.records import PutSnapshot
 from simulations.faults.drawing import duration_us, evenly, running, some
-from simulations.host import CrashPoint
+from simulations.host import RESTART_US, CrashPoint
 from simulations.strike import Strike
 
 if TYPE_CHECKING:
+    from simulations.host import Host
     from simulations.world import World
 
 #: What a slow disk adds to each commit, in µs: a busy spindle, to a controller that resets.
 SLOW_US: Final = (20_000, 2_000_000)
+#: Entries that one damage takes away: a page or two of the log.
+UNREADABLE_MAX: Final = 8
+#: How old a back-up is when it is put back, in seconds.
+BACKUP_S: Final = (1.0, 60.0)
+#: How long it takes to put it there, in µs.
+PUT_BACK_US: Final = 20_000_000
+#: So many hosts at least stay honest: two, that can be compared.
+HONEST_MIN: Final = 2
+_DRAWN: Final = 1 << 32
 
 
 @frozen
@@ -77,6 +90,118 @@ class CrashInCommit:
 
     def end(self, world: World, strike: Strike) -> None:
         """The host's supervisor starts it again by itself."""
+
+
+@frozen
+class Damage:
+    """
+    The power goes, and entries of the log are lost with it; `amount` chooses which.
+
+    The host does not start before somebody has repaired it. The genesis stays: without it a home
+    is beyond repair, and its owner has to join anew as somebody else.
+    """
+
+    def draw(self, random: Random, hosts: int) -> Strike:
+        return Strike(0, 0, "", some(random, hosts, 1), random.randrange(_DRAWN))
+
+    def begin(self, world: World, strike: Strike) -> None:
+        for host in running(world, strike.hosts):
+            last = host.disk.store.last_n()
+            if last < 2:
+                continue
+            world.watch.befell(strike.kind)
+            host.die(is_power_loss=True)
+            random = Random(strike.amount)
+            first = random.randint(2, last)
+            lost = range(first, min(last, first + random.randrange(UNREADABLE_MAX)) + 1)
+            host.disk.unreadable |= frozenset(lost)
+            world.doctor.call()
+
+    def end(self, world: World, strike: Strike) -> None:
+        """Whoever repairs it also starts it."""
+
+
+@frozen
+class Snapshot:
+    """
+    The host dies with a fresh snapshot of its own on disk, from which it starts again.
+
+    A damaged one shows by its checksum, which the store checks: the host has none then.
+    """
+
+    is_damaged: bool
+
+    def draw(self, random: Random, hosts: int) -> Strike:
+        return Strike(0, 0, "", some(random, hosts, 1))
+
+    def begin(self, world: World, strike: Strike) -> None:
+        for host in running(world, strike.hosts):
+            if host.is_committing:
+                # A snapshot is written with all that it covers, or later.
+                continue
+            effects = host.running.replica.snapshot(least=1)
+            host.die()
+            for snapshot in _snapshots(effects):
+                world.watch.befell(strike.kind)
+                left = PutSnapshot(0, b"") if self.is_damaged else snapshot
+                host.disk.store.commit((left,))
+            world.after(RESTART_US, host.restart, host.incarnation)
+
+    def end(self, world: World, strike: Strike) -> None:
+        """Its supervisor starts it again."""
+
+
+def _snapshots(effects: Sequence[Effect]) -> list[PutSnapshot]:
+    written = [record for e in effects if isinstance(e, Persist) for record in e.records]
+    return [record for record in written if isinstance(record, PutSnapshot)]
+
+
+@frozen
+class PutBack:
+    """
+    A back-up is made; when the strike is over the disk fails, and the back-up takes its place.
+
+    A home that is put back learns from the first peer that it meets how far its log had gone. If
+    that peer does not hold all of it, the log may fork, whatever a program does; so a host that is
+    put back while some other lacks a part of its log is nobody's measure from then on.
+    """
+
+    def draw(self, random: Random, hosts: int) -> Strike:
+        return Strike(0, duration_us(random, *BACKUP_S), "", some(random, hosts, 1))
+
+    def begin(self, world: World, strike: Strike) -> None:
+        for host in running(world, strike.hosts):
+            world.left[strike] = (host, host.disk.copied())
+
+    def end(self, world: World, strike: Strike) -> None:
+        host, backup = world.left.pop(strike, (None, None))
+        if host is None or host.disk.unreadable:
+            return
+        if host.disk.store.last_n() == backup.store.last_n():
+            return
+        if host.is_honest and not _has_spread(world, host):
+            if len(world.honest) <= HONEST_MIN:
+                return
+            host.is_honest = False
+        world.watch.befell(strike.kind)
+        host.die(is_power_loss=True)
+        host.disk.replace(backup.store)
+        world.watch.set_back(host)
+        world.doctor.call()
+        world.after(PUT_BACK_US, host.restart, host.incarnation)
+
+
+def _has_spread(world: World, host: Host) -> bool:
+    """Whether all others hold all that it has written, and are themselves whole."""
+    author = host.signer.public
+    own = {s.entry.id for s in host.disk.store.entries() if s.entry.header.author == author}
+    return all(
+        other.is_honest
+        and not other.disk.unreadable
+        and len(other.disk.store.entries_by_id(tuple(own))) == len(own)
+        for other in world.hosts
+        if other is not host and not other.is_gone
+    )
 
 
 COMMIT_LOST: Final = CrashInCommit(1, keeps=False)

@@ -11,7 +11,7 @@ from capability.ids import root_worknode
 from capability.keys import SeedSigner
 from mesh.core.effects import Persist, Send
 from mesh.core.errors import Precondition
-from mesh.core.inputs import LOCAL, Now, Received, Submit
+from mesh.core.inputs import LOCAL, Found, Now, Received, Submit
 from mesh.core.records import PutEntry
 from mesh.core.writes import Append, Create, SetRegister
 from mesh.gossip.messages import Get, GoodbyeCode, Push, Range
@@ -97,6 +97,25 @@ def test_nothing_of_ones_own_is_sent_to_a_peer_that_knows_better(world: World) -
     for host in (world.hosts["ann"], world.hosts["cec"]):
         assert not host.engine.replica.forked()
         assert fork not in [item.entry.encode() for item in host.store.entries()]
+
+
+def test_a_home_that_knows_it_is_behind_tells_those_nothing_who_know_less(world: World) -> None:
+    bob, cec = world.hosts["bob"], world.hosts["cec"]
+    backup = copy.deepcopy(bob.store)
+    world.partition(["ann", "bob"], ["cec"])
+    assert write(bob, 1) is None
+    world.run(10_000)
+    world.partition(["ann"], ["bob"], ["cec"])
+    restore(bob, backup)
+    assert write(bob, 2) is None, "off line it cannot know"
+    fork = own_entries(bob)[-1].encode()
+    world.partition(["ann", "bob"], ["cec"])
+    assert world.run(30_000, until=lambda: bool(bob.status()["blocked"]))
+    world.partition(["ann"], ["bob", "cec"])
+    cec.batch([Found(bob.address, "configuration")])
+    world.run(60_000)
+    assert fork not in [item.entry.encode() for item in cec.store.entries()]
+    assert "restored from a copy" in str(cec.status()["goodbyes"])
 
 
 def test_a_home_that_is_equal_or_ahead_goes_on(world: World) -> None:
@@ -199,3 +218,28 @@ def test_a_founder_alone_has_sent_nothing() -> None:
     ann.write(Create(root_worknode(world.mesh.id), "task", b"one"))
     assert ann.store.meta("sent") is None
     assert ann.now == Now(0, ann.now.wall_ms)
+
+
+def test_own_entries_that_come_back_are_marked_before_they_are_passed_on(world: World) -> None:
+    bob = world.hosts["bob"]
+    tip = own_entries(bob)[-1]
+    double = Hand(bob.signer, world.mesh, tip.header.leaf)
+    double.tips[LANE_DATA] = (tip.header.seq, tip.id, tip.header.hlc)
+    other = double.data(put(node(bob), "a", 7))
+    caller = Caller(bob, world.hosts["cec"].signer)
+    caller.tell(caller.hello())
+    bob.batch([Received(caller.link, encode_message(Push((other.encode(),))))])
+    marks = [
+        at
+        for at, effect in enumerate(bob.effects)
+        if isinstance(effect, Persist)
+        and any(getattr(record, "key", "") == "sent" for record in effect.records)
+    ]
+    passed_on = [
+        at
+        for at, effect in enumerate(bob.effects)
+        if isinstance(effect, Send) and other.encode() in effect.data
+    ]
+    assert passed_on
+    assert marks
+    assert marks[0] < passed_on[0]
