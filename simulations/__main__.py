@@ -1,4 +1,8 @@
-"""`python -m simulations SCENARIO …`: as `mesh sim`, for people who have only the source."""
+"""
+`python -m simulations SCENARIO …`: as `mesh sim`, for people who have only the source.
+
+`python -m simulations drill …` plants mistakes instead: see `simulations.drills`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import sys
 
 import click
 
-from simulations import command
+from simulations import command, drilling
 from simulations.run import Plan
 
 
@@ -29,4 +33,6 @@ def main(**given: object) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["drill"]:
+        drilling.main(sys.argv[2:])
     main()

@@ -23,6 +23,7 @@ from capability.ids import CLASS_OWN, TRASH, own_key, root_worknode, worknode_id
 from capability.keys import Signer
 from capability.limits import NEVER_MS
 from capability.ops import Op
+from crdt.hlc import COUNTER_BITS
 from mesh.core.inputs import EVENTUAL, IssueGrant, Received
 from mesh.core.records import PutEntry, Record
 from mesh.core.writes import Create
@@ -52,6 +53,8 @@ PUSHED_MAX: Final = 64
 DEEDS_AT_ONCE: Final = 3
 #: Worknodes and elements of others that it remembers.
 SEEN_MAX: Final = 64
+#: Its entry of which there are two, if it forks its log.
+FORK_AT: Final = 4
 #: Added to others' counters: no sum of honest ones comes near.
 LOOT: Final = 1 << 40
 
@@ -73,6 +76,8 @@ class Intruder(Watcher):
     world: World
     random: Random
     name: str = "intruder"
+    #: It signs a second entry at one place of its log, shows it elsewhere, and is then silent.
+    forks: bool = False
     signer: Signer = field(init=False)
     yard: bytes = b""
     grant: bytes = b""
@@ -152,9 +157,9 @@ class Intruder(Watcher):
 
     # -- what it sees of others -----------------------------------------------------------------
 
-    def recorded(self, host: Host, records: Sequence[Record]) -> None:
+    def recorded(self, host: Host, records: Sequence[Record]) -> None:  # noqa: ARG002 - anybody
         for record in records:
-            if type(record) is not PutEntry or not record.own or host.number:
+            if type(record) is not PutEntry or not record.own:
                 continue
             for index, op in enumerate(self.world.reading.operations(record.entry)):
                 if op is None:
@@ -183,8 +188,20 @@ class Intruder(Watcher):
             return
         if self._nodes:
             self._sign()
-            self._show()
+            if self.forks and len(self.log) == FORK_AT:
+                self._fork()
+                return
+            for host in self._hosts(1):
+                self._show(host, self.log)
         self._later()
+
+    def _fork(self) -> None:
+        """At one instant two hosts are shown two logs that part at the last entry."""
+        first = list(self.log)
+        self.log.pop()
+        self._sign()
+        for host, log in zip(self._hosts(), (first, self.log), strict=False):
+            self._show(host, log)
 
     def _sign(self) -> None:
         refs: list[bytes] = []
@@ -194,7 +211,7 @@ class Intruder(Watcher):
         made = [(op, is_covered) for op, is_covered in drawn if op is not None]
         body = encode_data(build_data([op for op, _ in made], session=b"", refs=tuple(refs)))
         wall_ms = WALL_MS_START + self.world.now_us // 1000
-        self._hlc = max(self._hlc + 1, wall_ms << 16)
+        self._hlc = max(self._hlc + 1, wall_ms << COUNTER_BITS)
         mesh_id = self._mesh_id
         entry = make_entry(
             self.signer,
@@ -212,17 +229,18 @@ class Intruder(Watcher):
             Deed(entry.id, index, op, is_covered) for index, (op, is_covered) in enumerate(made)
         ]
 
-    def _show(self) -> None:
-        """Push what one host lacks of the log, as if a peer of it had."""
+    def _hosts(self, most: int | None = None) -> list[Host]:
+        """Hosts that it can reach, in any order, or *most* of them."""
         hosts = [host for host in self.world.honest if host.is_up and not host.is_paused]
-        host = self.random.choice(hosts) if hosts else None
-        if host is None:
-            return
+        return self.random.sample(hosts, min(len(hosts), most or len(hosts)))
+
+    def _show(self, host: Host, log: Sequence[Entry]) -> None:
+        """Push what the host lacks of *log*, as if a peer of it had."""
         engine = host.running
         ready = sorted(link for link, state in engine.links.items() if state.hello is not None)
         if ready:
             held = engine.replica.port.row(self.signer.public, LANE_DATA).seq
-            lacks = self.log[held : held + PUSHED_MAX]
+            lacks = log[held : held + PUSHED_MAX]
             data = encode_message(Push(tuple(entry.encode() for entry in lacks)))
             if lacks:
                 host.put(Received(self.random.choice(ready), data))

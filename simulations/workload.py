@@ -61,6 +61,8 @@ class Load:
     local: Mapping[str, int] = field(factory=lambda: PROGRESS)
     #: Members beside the hosts that write what their grants do not cover.
     intruders: int = 1
+    #: Whether these fork their logs.
+    forks: bool = False
 
 
 LOADS: Final[dict[str, Load]] = {
@@ -97,7 +99,7 @@ class Workload(Watcher):
         """Begin; the first writes come after a pause, as all do."""
         self.world.watch.add(self)
         for number in range(self.load.intruders):
-            intruder = Intruder(self.world, self.random, f"intruder {number}")
+            intruder = Intruder(self.world, self.random, f"intruder {number}", self.load.forks)
             self._intruders.append(intruder)
             intruder.start()
         for host in self.world.hosts:

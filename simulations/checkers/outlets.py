@@ -71,7 +71,7 @@ class Durability(Checker):
             return
         reading = self.world.reading
         message = reading.message(data, size_max=MESSAGE_BYTES_MAX)
-        if not isinstance(message, Push | Entries):
+        if type(message) is not Push and type(message) is not Entries:
             return
         durable, own = self._hosts[host.number], host.signer.public
         for encoded in message.entries:

@@ -69,7 +69,7 @@ class Kept(Checker):
                 case PutPending(slot, data):
                     rows[slot] = data
                 case DeletePending(slots):
-                    sealed += [rows.pop(slot) for slot in slots]
+                    sealed += [rows.pop(slot) for slot in slots if slot in rows]
                 case PutEntry(entry=entry, own=True):
                     entries.append(entry)
         if sealed and host.is_honest:

@@ -1,0 +1,254 @@
+"""
+Drills: mistakes planted on purpose, each of which the simulator must find.
+
+A drill patches one place of the product, or of the driver's stand-in, while a `with` block lasts;
+nothing of it is in what is shipped. It names the plan under which it is hunted and the checkers
+that may be the first to object. A checker that lets a drill pass is as good as absent.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from crdt.codec import encode
+from mesh.core.effects import Reply, Send
+from mesh.replica.judge import COUNTS
+from simulations.run import Plan, simulate
+from simulations.strike import SECOND_US, Strike
+from simulations.workload import Load
+
+#: An assertion of the product that fires is a finding, too.
+ASSERTION: Final = "assertion"
+
+_CALM: Final = Plan(scenario="drill", nodes=4, minutes=1.0, strikes=())
+_KILLS: Final = Plan(scenario="drill", nodes=4, minutes=2.0, faults=("kill",), all_kinds=True)
+#: Two halves, while an intruder forks its log.
+_SPLIT: Final = Strike(12 * SECOND_US, 40 * SECOND_US, "halves", (0, 1))
+
+
+@frozen
+class Drill:
+    """One planted mistake."""
+
+    about: str
+    plant: Callable[[], AbstractContextManager[None]]
+    plan: Plan
+    #: Who may be the first to object.
+    found_by: tuple[str, ...]
+    #: A seed by which it is found, for the quick tests.
+    seed: int = 0
+
+
+@frozen
+class Finding:
+    """The first run that found a drill."""
+
+    seed: int
+    checker: str
+    what: str
+
+
+def hunt(drill: Drill, seeds: Iterable[int]) -> Finding | None:
+    """Run the drill's plan with these seeds until a checker objects."""
+    with drill.plant():
+        for seed in seeds:
+            try:
+                violations = simulate(evolve(drill.plan, seed=seed)).violations
+            except AssertionError as error:
+                return Finding(seed, ASSERTION, str(error))
+            if violations:
+                checker, _, what = violations[0].partition(": ")
+                return Finding(seed, checker, what)
+    return None
+
+
+@contextmanager
+def _patched(place: str, name: str, made: Callable[[Any], object]) -> Iterator[None]:
+    """Put what *made* makes of the former value in its place; *place* is a module, or its class."""
+    module, _, owner_name = place.partition(":")
+    owner = importlib.import_module(module)
+    if owner_name:
+        owner = getattr(owner, owner_name)
+    former = vars(owner)[name]
+    setattr(owner, name, made(former))
+    try:
+        yield
+    finally:
+        setattr(owner, name, former)
+
+
+def _plant(
+    place: str, name: str, made: Callable[[Any], object]
+) -> Callable[[], AbstractContextManager[None]]:
+    return lambda: _patched(place, name, made)
+
+
+def _never(value: object) -> Callable[[Any], object]:
+    """In place of a function: one that does nothing and says *value*."""
+    return lambda _former: lambda *_args, **_options: value
+
+
+@contextmanager
+def _forgets_to_sync() -> Iterator[None]:
+    """A commit is acknowledged while it is in a cache; a crash takes the last one away."""
+    before: dict[int, Any] = {}
+
+    def finishing(former: Callable[..., Any]) -> object:
+        def finish(disk: Any) -> Any:
+            before[id(disk)] = disk.store.copy()
+            return former(disk)
+
+        return finish
+
+    def crashing(former: Callable[..., Any]) -> object:
+        def crash(disk: Any, random: Any, **_options: Any) -> Any:
+            former(disk, random, keeps=False)
+            disk.store = before.pop(id(disk), disk.store)
+            return ()
+
+        return crash
+
+    with (
+        _patched("simulations.disk:Disk", "finish", finishing),
+        _patched("simulations.disk:Disk", "crash", crashing),
+    ):
+        yield
+
+
+def _answers_first(former: Callable[..., None]) -> object:
+    def finish_batch(host: Any, inputs: Any, effects: list[Any]) -> None:
+        early = [effect for effect in effects if isinstance(effect, Reply | Send)]
+        host._execute_all(early)  # noqa: SLF001 - what is patched is private
+        former(host, inputs, [effect for effect in effects if effect not in early])
+
+    return finish_batch
+
+
+@contextmanager
+def _without_heads() -> Iterator[None]:
+    def hashing(_former: object) -> object:
+        def bucket_hashes(tree: Any) -> tuple[bytes, ...]:
+            return tuple(
+                encode(tuple((row.author, row.seq) for _, row in sorted(bucket.items())))
+                for bucket in tree._buckets  # noqa: SLF001 - what is patched is private
+            )
+
+        return bucket_hashes
+
+    def comparing(former: Callable[..., Any]) -> object:
+        return lambda mine, theirs: former(mine, evolve(theirs, head=mine.head))
+
+    with (
+        _patched("capability.frontier:_Tree", "bucket_hashes", hashing),
+        _patched("mesh.gossip.comparison", "compare", comparing),
+        _patched("mesh.gossip.exchange", "compare", comparing),
+    ):
+        yield
+
+
+def _forgets_closed(former: Callable[..., list[Any]]) -> object:
+    def closed(membership: Any, link: int, reason: str, now: Any) -> list[Any]:
+        held = membership._links.get(link)  # noqa: SLF001 - what is patched is private
+        effects = former(membership, link, reason, now)
+        return effects + (membership.forget(held.peer) if held is not None else [])
+
+    return closed
+
+
+def _keeps_rows(former: Callable[..., list[Any]]) -> object:
+    def drain(rows: Any) -> list[Any]:
+        drained = former(rows)
+        for slot, row in drained:
+            rows.keep(slot, row)
+        return drained
+
+    return drain
+
+
+def _always_equal(former: Callable[..., Any]) -> object:
+    return lambda session, version: evolve(former(session, version), in_sync=True)
+
+
+def _forgets_own_stamps(former: Callable[..., bool]) -> object:
+    def observe(held: Any, n: int, header: Any, *, wall_ms: int) -> bool:
+        return header.author == held.author or former(held, n, header, wall_ms=wall_ms)
+
+    return observe
+
+
+DRILLS: Final[dict[str, Drill]] = {
+    "refold skipped": Drill(
+        "what was folded of a lane stays when its fork is proven (`mesh.replica.fold`)",
+        _plant("mesh.replica.fold:Fold", "fold_again", _never(None)),
+        evolve(_CALM, load=Load(forks=True)),
+        ("agreement", "authority", "exactly once"),
+    ),
+    "deferred forgotten": Drill(
+        "what waits behind a gap is never looked at again (`mesh.replica.admission`)",
+        _plant("mesh.replica.admission:Admission", "_next_in_lane", _never([])),
+        evolve(_KILLS, faults=("reorder", "drop", "isolated")),
+        ("convergence",),
+        seed=2,
+    ),
+    "sync forgotten": Drill(
+        "commits are acknowledged before the fsync (`simulations.disk`, for the driver's store)",
+        _forgets_to_sync,
+        _KILLS,
+        ("acknowledged", "durability", "no fork", "stamps", "causal order", "convergence"),
+    ),
+    "answered first": Drill(
+        "replies and messages leave before the commit (`simulations.host`, for the driver)",
+        _plant("simulations.host:Host", "_finish_batch", _answers_first),
+        _CALM,
+        ("acknowledged", "durability"),
+    ),
+    "no heads": Drill(
+        "frontiers are compared by numbers, without heads (`capability.frontier`)",
+        _without_heads,
+        evolve(_CALM, strikes=(_SPLIT,), load=Load(forks=True)),
+        ("agreement",),
+    ),
+    "all covered": Drill(
+        "operations are folded whatever the grant says (`mesh.replica.judge`)",
+        _plant("mesh.replica.fold", "judge", _never(COUNTS)),
+        _CALM,
+        ("authority",),
+    ),
+    "no redial": Drill(
+        "a peer whose link is gone is forgotten (`mesh.gossip.membership`)",
+        _plant("mesh.gossip.membership:Membership", "_closed", _forgets_closed),
+        evolve(_KILLS, faults=("halves", "isolated")),
+        ("convergence",),
+    ),
+    "rows sealed twice": Drill(
+        "LOCAL rows wait on after they were sealed (`mesh.replica.pending`)",
+        _plant("mesh.replica.pending:PendingRows", "drain", _keeps_rows),
+        _CALM,
+        ("exactly once", "acknowledged"),
+    ),
+    "always in sync": Drill(
+        "every link is said to be in sync (`mesh.gossip.session`)",
+        _plant("mesh.gossip.session:Session", "status", _always_equal),
+        _CALM,
+        ("in sync",),
+        seed=2,
+    ),
+    "stamps come again": Drill(
+        "a start does not read the own stamps of the log (`mesh.replica.held`)",
+        _plant("mesh.replica.held:Held", "observe", _forgets_own_stamps),
+        evolve(_KILLS, faults=("kill", "step"), load=Load(eventual_per_s=1.0)),
+        # The lane itself refuses to be continued by a stamp that is not later.
+        (ASSERTION, "stamps"),
+    ),
+    "cycles": Drill(
+        "a move is not asked whether it closes a cycle (`crdt.tree`)",
+        _plant("crdt.tree:MovableTree", "_reaches", _never(value=False)),
+        evolve(_CALM, load=Load(eventual_per_s=1.0, eventual={"create": 1, "move": 4})),
+        ("tree",),
+    ),
+}
