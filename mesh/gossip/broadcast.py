@@ -19,7 +19,8 @@ How the engine drives it; every method that may lead to something returns effect
   before they are given to `new_entries`, hence also before they are announced.
 
 A peer that prunes all, never answers, or announces what it has not costs itself: it is announced
-to, asked last, and asked once for each thing that it said.
+to, asked last, and asked once for each thing that it said, until it has left so many unanswered
+that it is not heard any more.
 
 Source: Leitão, Pereira, Rodrigues, "Epidemic Broadcast Trees", SRDS 2007, algorithms 1 to 3,
     https://asc.di.fct.unl.pt/~jleitao/pdf/srds07-leitao.pdf
@@ -158,8 +159,9 @@ class Broadcast:
         out = 0
         if source is not None:
             self.heard(source, places)
+            far = [self._hops_of(author) for author, _, _ in places] if hops is None else [hops + 1]
+            out = min(max(far, default=0), HOPS_MAX)
             effects += self._arrived(places, source, hops)
-            out = max((self._hops_of(author) for author, _, _ in places), default=0)
         # Most links lack the same entries, so that most messages are encoded once.
         encoded: dict[tuple[int, ...], list[bytes]] = {}
         for link in sorted(self._links):
@@ -211,7 +213,9 @@ class Broadcast:
             put(self._origins, author, _Origin(source, hops), TREES_MAX)
             if nearest is not None and hops - nearest[0] >= OPTIMIZE_HOPS_MIN:
                 nearer[author] = Ask(nearest[1], (author, lane), seq, nearest[0])
-        asks = [ask for _, ask in sorted(nearer.items()) if ask.link != source]
+        # Whoever left a question unanswered might lure the tree away only to let it starve.
+        able = {link for link, state in self._links.items() if not state.unanswered} - {source}
+        asks = [ask for _, ask in sorted(nearer.items()) if ask.link in able]
         effects = self._graft(asks[:GRAFTS_MAX])
         return effects + self._prune(source, [ask.lane[0] for ask in asks[:GRAFTS_MAX]])
 
@@ -233,8 +237,8 @@ class Broadcast:
         self.heard(link, shown)
         news = {author for author, _, _ in held}
         relayed = news - {state.peer}
-        if news:
-            state.unanswered = 0
+        # What a peer relays clears it; what it writes itself pays back one question at a time.
+        state.unanswered = 0 if relayed else max(state.unanswered - bool(news), 0)
         rows = {(author, lane): self._replica.row(author, lane) for author, lane, _ in shown}
         # What waits here for others is no duplicate, and a forked lane is repair's.
         duplicates = {
@@ -320,7 +324,7 @@ class Broadcast:
             is_missing = row.seq < item.seq and not row.proof
             if is_missing and state.unanswered < UNANSWERED_MAX:
                 lane = (named, item.lane)
-                alone = self._is_alone(link, named)
+                alone = not state.unanswered and self._is_alone(link, named)
                 self._awaited.announced(link, lane, item.seq, item.hops, now.mono_ms, at_once=alone)
 
     def _is_alone(self, link: int, author: bytes) -> bool:

@@ -62,8 +62,8 @@ GRAFT_MS: Final = 250
 #: If it then does not come, the next announcer is asked after this time, in ms. The paper, §3.7:
 #: less than the first, about the round trip to a neighbour. A guess.
 REGRAFT_MS: Final = 125
-#: Grafts in a row that a peer may leave unanswered; then its announcements mean nothing until it
-#: has pushed something new. A guess.
+#: Grafts that a peer may leave unanswered; then its announcements mean nothing until it has pushed
+#: something new: one question's worth if it wrote that itself, all if it relayed it. A guess.
 UNANSWERED_MAX: Final = 16
 #: An announcer so many hops nearer to the author takes the place of who pushed. The paper, §3.8,
 #: takes 7 for one tree of 10,000 nodes.

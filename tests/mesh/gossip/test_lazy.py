@@ -9,10 +9,11 @@ from mesh.gossip.limits import (
     HAVE_LINKS_MAX,
     OPTIMIZE_HOPS_MIN,
     REGRAFT_MS,
+    UNANSWERED_MAX,
 )
 from mesh.gossip.messages import Graft, Have, Held, Missed, Prune
 from tests.mesh.gossip.lone import ME, A, B, Node, graft, have, known_by_push, push, said, say
-from tests.mesh.gossip.world import chain
+from tests.mesh.gossip.world import chain, name
 
 # -- lazy push (algorithm 1, "lazyPush" and "dispatch")
 
@@ -228,3 +229,30 @@ def test_a_little_nearer_is_not_enough() -> None:
         == [push(2, entries[1], hops=OPTIMIZE_HOPS_MIN + 1)][:0]
     )
     assert node.machine.deadline is None
+
+
+def test_who_left_something_unanswered_does_not_lure_the_tree_away() -> None:
+    node, entries = known_by_push(1, 2)
+    node.tell(2, have(A, 2, hops=0))
+    node.wait(GRAFT_MS)
+    assert node.wait(REGRAFT_MS) == []
+    node.take(1, entries[1], hops=9)
+    node.tell(2, Have(0, (), (Held(0, 1, 3, 0),)))
+    assert node.take(1, entries[2], hops=9) == []
+    # What it writes itself pays back one question, and then its announcements count again.
+    assert node.take(2, *chain(name("peer 2"), 1)) != []
+    node.tell(2, Have(0, (), (Held(0, 1, 4, 0),)))
+    assert graft(2, A, after=4) in node.take(1, entries[3], hops=9)
+
+
+def test_every_question_that_was_left_counts_until_something_is_relayed() -> None:
+    node = Node(1)
+    for number in range(UNANSWERED_MAX):
+        node.tell(1, have(name(number), 1, number=number))
+        assert node.wait(GRAFT_MS) == [graft(1, name(number), after=0)]
+        node.wait(REGRAFT_MS)
+    node.tell(1, have(A, 1, number=UNANSWERED_MAX))
+    assert node.machine.deadline is None
+    node.take(1, *chain(B, 1), hops=1)
+    node.tell(1, Have(0, (), (Held(UNANSWERED_MAX, 1, 1, 0),)))
+    assert node.wait(0) == [graft(1, A, after=0)]
