@@ -22,10 +22,12 @@ import pytest
 from mesh.core.errors import Conflict, MeshError
 from mesh.node.repair import repair_home
 from mesh.node.setup import init_mesh
+from mesh.replica.recovery import decode_kept, encode_kept
 from mesh.storage import Home, SqliteStore
+from tests.crash.homes import signer_of, ticket_of
 from tests.crash.power import Disk, Step, read_trace, traced
 from tests.crash.rounds import CHANCES, ROOT, Kill, yard
-from tests.worst.homes import pair, settle
+from tests.worst.homes import pair, settle, up
 
 COMMITS = """
 import os, sys
@@ -56,6 +58,17 @@ from mesh.node.setup import init_mesh
 from mesh.storage import Home
 done = repair_home(Home(Path(sys.argv[1])))
 os.write(1, b"%d\\n" % done.entries)
+"""
+
+
+REKEY = """
+import os, sys
+from pathlib import Path
+from mesh.node.clock import wall_ms
+from mesh.node.rekey import rekey_home
+from mesh.storage import Home
+done = rekey_home(Home(Path(sys.argv[1])), sys.argv[2], wall_ms())
+os.write(1, done.node_key.hex().encode())
 """
 
 
@@ -154,6 +167,32 @@ async def test_outage_in_a_repair_loses_nothing(tmp_path: Path) -> None:
         assert len(held) == told, "as much as without the outage"
         if said:
             assert done.aside is None, "it was over, and stays so"
+
+
+async def test_outage_in_a_change_of_key_leaves_the_old_home_or_the_new_one(tmp_path: Path) -> None:
+    a, b = await pair(tmp_path)
+    async with up(a) as alpha:
+        ticket = await ticket_of(alpha)
+    old = signer_of(b).public
+    with SqliteStore(Home(b).database_path) as store:
+        own = [s.entry.id for s in store.entries() if s.entry.header.author == old]
+    disk, steps = run(b, tmp_path / "trace", REKEY, ticket)
+    new = bytes.fromhex([s.data for s in steps if s.kind == "M"][-1].decode())
+    seen = set()
+    for said, image in outages(disk, steps, tmp_path / "image", every=20):
+        assert repair_home(Home(image)).reason in {"", "a change of key was interrupted"}
+        key = signer_of(image).public
+        seen.add(key)
+        with SqliteStore(Home(image).database_path) as store:
+            assert store.check() == []
+            held = {stored.entry.id for stored in store.entries()}
+            kept = {entry.id for entry in decode_kept(store.meta("stranded") or encode_kept(()))}
+        assert key == new or not said, "it was answered"
+        lost = set(own) - held - kept
+        assert not lost
+        assert bool(kept) is (key == new)
+        assert list(image.glob("identity.key.old-*")) or key == old
+    assert seen == {old, new}
 
 
 @pytest.mark.parametrize("storms", ["founder", "member"])
