@@ -15,6 +15,7 @@ import click
 
 from simulations.faults import FAULTS, kinds
 from simulations.identity import SCHEMES
+from simulations.overlay import DRAWN, OVERLAYS
 from simulations.report.writing import PicturesMissing, write
 from simulations.run import Plan, Result, simulate, strikes_of
 from simulations.scenarios import SCENARIOS, plan_of
@@ -40,6 +41,7 @@ class Request:
     all_kinds: bool
     only: str
     signatures: str
+    overlay: str | None
     jobs: int
     cluster: str
     report: str
@@ -68,6 +70,11 @@ def options(function: F) -> F:
             click.option("--all-kinds", is_flag=True, help="All of them, not a random half."),
             click.option(
                 "--only", default="", help="Of the strikes only these, by place; or `none`."
+            ),
+            click.option(
+                "--overlay",
+                type=click.Choice([*OVERLAYS, DRAWN]),
+                help="Who is linked with whom; by default the scenario's.",
             ),
             click.option(
                 "--signatures",
@@ -101,6 +108,8 @@ def plans_of(request: Request) -> list[Plan]:
         request.scenario, seed=request.seed, nodes=request.nodes, minutes=request.minutes
     )
     base = attrs.evolve(base, all_kinds=request.all_kinds, signatures=request.signatures)
+    if request.overlay is not None:
+        base = attrs.evolve(base, overlay=request.overlay)
     if request.faults:
         base = attrs.evolve(base, faults=_kinds(request.faults), strikes=None)
         if not base.faults:

@@ -22,6 +22,7 @@ from simulations.clock import WALL_MS_START
 from simulations.coverage import Coverage
 from simulations.faults import FAULTS, GROUPS, kinds
 from simulations.latency import MODELS
+from simulations.overlay import edges_of
 from simulations.strike import Strike, draw_schedule
 from simulations.watch import Violation
 from simulations.workload import Load, Workload
@@ -64,6 +65,8 @@ class Plan:
     regions: tuple[str, ...] = ("",)
     load: Load = field(factory=Load)
     signatures: str = "stand-in"
+    #: Which hosts are linked, by name.
+    overlay: str = "full"
 
 
 @frozen
@@ -118,7 +121,8 @@ def simulate(plan: Plan, *, watchers: Sequence[Callable[[World], Watcher]] = ())
     violations: list[str] = []
     converged: float | None = None
     try:
-        world.spawn(plan.nodes, regions=plan.regions)
+        edges = edges_of(plan.overlay, plan.nodes, plan.seed)
+        world.spawn(plan.nodes, regions=plan.regions, edges=edges)
         world.run(until_s=world.now_s + SETTLE_S)
         _suffer(world, plan, [strikes[at] for at in chosen])
         converged = recover(world)

@@ -13,6 +13,7 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from simulations.faults import FAULTS
+from simulations.overlay import DRAWN
 from simulations.run import Plan
 from simulations.strike import SECOND_US, Strike
 from simulations.workload import Load
@@ -39,6 +40,7 @@ class Scenario:
     latency: str = "lan"
     regions: tuple[str, ...] = ("",)
     load: Load = field(factory=Load)
+    overlay: str = "full"
 
 
 def _span(minutes: float, begin: float, end: float) -> tuple[int, int]:
@@ -119,7 +121,9 @@ def _long_absence(hosts: int, minutes: float) -> Strikes:
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     "everything": Scenario(
-        "a random half of all kinds of faults, by the seed", faults=tuple(FAULTS)
+        "a random half of all kinds of faults, by the seed",
+        faults=tuple(FAULTS),
+        overlay=DRAWN,
     ),
     "calm": Scenario("no faults: what the load itself costs", strikes=lambda _hosts, _minutes: ()),
     "split_brain": Scenario(
@@ -176,5 +180,6 @@ def plan_of(
         latency=scenario.latency,
         regions=scenario.regions,
         load=scenario.load,
+        overlay=scenario.overlay,
     )
     return plan if scenario.strikes is None else evolve(plan, strikes=scenario.strikes(count, long))

@@ -61,6 +61,8 @@ def command_of(plan: Plan) -> str:
         words.append(
             f"--faults {','.join(plan.faults)}" + (" --all-kinds" if plan.all_kinds else "")
         )
+    if plan.overlay != "full":
+        words.append(f"--overlay {plan.overlay}")
     if plan.only is not None:
         words.append(f"--only {','.join(map(str, plan.only)) or 'none'}")
     if plan.signatures != "stand-in":

@@ -34,6 +34,7 @@ from simulations.host import Host
 from simulations.identity import SCHEMES, Reading, seed_of
 from simulations.latency import MODELS, Latency
 from simulations.network import Network
+from simulations.overlay import full, sparse
 from simulations.strike import Strike
 from simulations.trace import Trace
 from simulations.watch import Watch, Watcher
@@ -189,7 +190,7 @@ class World:
         for host in self.hosts[1:]:
             homes.copy_of(founder, host.disk, host.name)
             host.start()
-        for one, two in self._graph(count) if edges is None else edges:
+        for one, two in _by_default(count, self.random) if edges is None else edges:
             self.hosts[one].find(self.hosts[two].address)
         return self.hosts
 
@@ -258,17 +259,6 @@ class World:
         self.by_name[name] = host
         self.network.add_host()
         return host
-
-    def _graph(self, count: int) -> list[tuple[int, int]]:
-        if count <= ALL_PAIRS_MAX:
-            return [(one, two) for one in range(count) for two in range(one)]
-        # A ring keeps it in one piece; chords are drawn until each has its share on average.
-        edges = {(number, (number + 1) % count): None for number in range(count)}
-        while len(edges) < count * DEGREE // 2:
-            one, two = self.random.randrange(count), self.random.randrange(count)
-            if one != two and (one, two) not in edges and (two, one) not in edges:
-                edges[one, two] = None
-        return list(edges)
 
     # -- what befalls it ------------------------------------------------------------------------
 
@@ -360,3 +350,7 @@ class _Granted(Watcher):
     def died(self, host: Host, *, survived: bool) -> None:  # noqa: ARG002 - as declared
         if host is self.inviter:
             self.watch.remove(self)
+
+
+def _by_default(count: int, random: Random) -> Iterable[tuple[int, int]]:
+    return full(count, random) if count <= ALL_PAIRS_MAX else sparse(count, random, degree=DEGREE)
