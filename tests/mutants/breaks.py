@@ -226,8 +226,8 @@ BREAKS: Final = (
         "P5",
         "an answer waits until a peer has answered",
         "mesh/engine.py",
-        "        effects = self.replica.seal() + self._push(now)\n",
-        "        effects = self.replica.seal() + self._push(now)\n"
+        "        effects = self.replica.seal() + again + self._push(now)\n",
+        "        effects = self.replica.seal() + again + self._push(now)\n"
         "        if self.links:\n"
         "            effects = [item for item in effects if not isinstance(item, Reply)]\n",
         ("tests/crash/test_no_waiting.py",),

@@ -85,6 +85,23 @@ def test_who_answers_in_part_is_asked_for_the_rest() -> None:
     assert ask(awaited, GRAFT_MS, seq=3) == ([Ask(1, LANE, 3, 0)], [])
 
 
+def test_an_older_announcement_takes_nothing_back() -> None:
+    awaited = Awaited()
+    awaited.announced(1, LANE, 5, 1, 0, at_once=False)
+    awaited.announced(1, LANE, 2, 9, 1, at_once=False)
+    assert ask(awaited, GRAFT_MS, seq=3) == ([Ask(1, LANE, 3, 1)], [])
+
+
+def test_when_the_one_that_was_asked_is_gone_the_next_is_asked() -> None:
+    awaited = Awaited()
+    awaited.announced(1, LANE, 1, 0, 0, at_once=True)
+    awaited.announced(2, LANE, 1, 0, 0, at_once=True)
+    assert ask(awaited, 0) == ([Ask(1, LANE, 0, 0)], [])
+    awaited.closed(1)
+    assert awaited.deadline == 0
+    assert ask(awaited, 0) == ([Ask(2, LANE, 0, 0)], [])
+
+
 def test_an_answer_that_brings_nothing_strikes_the_announcer_out() -> None:
     awaited = Awaited()
     awaited.announced(1, LANE, 9, 0, 0, at_once=True)

@@ -178,6 +178,32 @@ def test_a_prune_of_the_rest_spares_what_was_pushed_and_ones_own() -> None:
     assert node.wait_for_deadline() == [say(2, have(B, 1, hops=1))]
 
 
+def test_a_prune_of_the_rest_lasts_though_later_ones_name_only_authors() -> None:
+    node, (entry,) = Node(1, 2), chain(B, 1)
+    node.tell(2, Prune((), rest=True))
+    node.tell(2, Prune((A,)))
+    assert node.take(1, entry) == []
+
+
+def test_the_authors_own_duplicates_do_not_make_his_link_barren() -> None:
+    node = Node(1)
+    node.machine.ready(2, A)
+    entries = chain(A, BARREN_MAX)
+    for entry in entries:
+        node.take(1, entry, hops=1)
+        node.take(2, entry)
+    (other,) = chain(B, 1)
+    node.take(1, other, hops=1)
+    assert node.take(2, other, hops=1) == [say(2, Prune((B,)))]
+
+
+def test_no_prune_goes_into_a_full_buffer() -> None:
+    node, (one,) = Node(1, 2), chain(A, 1)
+    node.take(1, one, hops=1)
+    node.machine.blocked(2)
+    assert node.take(2, one, hops=1) == []
+
+
 # -- links
 
 

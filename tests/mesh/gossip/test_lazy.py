@@ -256,3 +256,40 @@ def test_every_question_that_was_left_counts_until_something_is_relayed() -> Non
     node.take(1, *chain(B, 1), hops=1)
     node.tell(1, Have(0, (), (Held(UNANSWERED_MAX, 1, 1, 0),)))
     assert node.wait(0) == [graft(1, A, after=0)]
+
+
+def test_who_was_pruned_and_is_grafted_is_the_trees_link_again() -> None:
+    node, entries = known_by_push(1, 2)
+    assert node.take(2, entries[0], hops=2) == [say(2, Prune((A,)))]
+    node.tell(2, have(A, 2, hops=2))
+    assert node.wait(GRAFT_MS) == [graft(2, A, after=1)]
+    node.take(2, entries[1], hops=2)
+    # Link 1 comes second now, and link 2 is not one that was pruned.
+    assert node.take(1, entries[1], hops=2) == [say(1, Prune((A,)))]
+
+
+def test_what_a_graft_brought_is_not_sent_again_but_what_it_lost_is() -> None:
+    node, entries = Node(1, 2), chain(A, 3)
+    node.take(2, *entries, hops=0)
+    assert node.tell(1, Graft((Missed(A, 1, 2),))) == [push(1, entries[2], hops=1)]
+    assert node.machine.new_entries(entries[2:], 2, node.now) == []
+    assert node.tell(1, Graft((Missed(A, 1, 1),))) == [push(1, *entries[1:], hops=1)]
+
+
+def test_the_budget_of_a_graft_is_for_all_its_lanes() -> None:
+    node = Node(1)
+    lanes = [chain(ME, 3, lane=lane, size=100_000) for lane in (0, 1)]
+    for entries in lanes:
+        node.write(*entries)
+    missed = tuple(Missed(ME, lane, 0) for lane in (0, 1))
+    assert node.tell(1, Graft(missed)) == [push(1, *lanes[0][:2]), push(1, lanes[1][0])]
+    held = (Held(0, 0, 3, 0), Held(0, 1, 3, 0))
+    assert node.wait_for_deadline() == [say(1, Have(0, (ME,), held))]
+
+
+def test_an_announcer_with_a_full_buffer_is_asked_last() -> None:
+    node, _ = known_by_push(1, 2, 3)
+    node.tell(2, have(A, 2, hops=0))
+    node.tell(3, have(A, 2, hops=5))
+    node.machine.blocked(2)
+    assert node.wait(GRAFT_MS) == [graft(3, A, after=1)]
