@@ -2,10 +2,17 @@
 Pins, and the branch of a forked lane that they select.
 
 A pin is effective on an entry if it counts, ranks before it, and is by an issuer or ancestor of
-the entry's chain or by a holder of REVOKE over its scopes. Of the effective pins at or beyond the
-fork, in the order (rank, id), the first selects the branch, each later one that extends the
-selected tip moves it, and the others are skipped. Equals cannot pin equals, so the rule is well
-founded: whether a pin counts is settled by links and pins of lesser rank alone.
+the entry's chain or by a holder of REVOKE over its scopes. Of a forked lane one branch stands, for
+all of its author's grants alike: of the pins that are effective on any of them and name a held tip
+at or beyond the fork, in the order (level, rank, id), the first selects the branch, each later one
+that extends the selected tip moves it, and the others are skipped. The *level* of a pin is the
+rank of what the shallowest such grant lets its author make. On that branch an entry counts up to
+the furthest tip that a pin names which is effective on the entry itself.
+
+The rule is well founded: a pin of level r, and the grants that give it this level, are settled by
+what ranks before r, and no pin of a greater level can take back what those select. One branch for
+all is what makes the frontier's one row say everything: were the branch another one for each
+grant, two pins could make two branches count, of which a row covers one.
 
 A pin that names an entry which is not held has no effect yet.
 
@@ -14,10 +21,10 @@ Source: docs/formats.md, rule 9.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from capability.authority import Authority, covers
 from capability.bodies import Pin
@@ -26,7 +33,16 @@ from capability.lane import Lane, LaneKey, Path
 from capability.links import Act
 from capability.permissions import REVOKE
 
-__all__ = ["Pins", "Statement", "binds", "is_covered", "is_effective", "lanes_named", "select"]
+__all__ = [
+    "Choice",
+    "Pins",
+    "Statement",
+    "binds",
+    "choose",
+    "is_covered",
+    "is_effective",
+    "lanes_named",
+]
 
 
 @frozen(eq=False)
@@ -67,16 +83,9 @@ class Pins:
         """What one author's pins say of one lane. Cost: O(1)."""
         return self._rows.get(key, {}).get(author, ())
 
-    def counted(self, key: LaneKey, lane: Lane) -> list[Statement]:
-        """The statements that may settle the lane's fork, by (rank, id)."""
-        assert lane.fork_seq is not None
-        rows = [
-            row
-            for row in self.of(key)
-            if row.seq >= lane.fork_seq and row.pin.counts and lane.holds(row.seq, row.tip)
-        ]
-        rows.sort(key=lambda row: (row.pin.rank, row.pin.id))
-        return rows
+    def counted(self, key: LaneKey, fork_seq: int) -> list[Statement]:
+        """The statements by pins that count of tips at or after the fork; tips need not be held."""
+        return [row for row in self.of(key) if row.seq >= fork_seq and row.pin.counts]
 
 
 def lanes_named(pin: Pin | None) -> list[tuple[LaneKey, int, bytes]]:
@@ -108,27 +117,65 @@ def binds(pins: Iterable[Act], grants: Sequence[tuple[Act, Authority]]) -> bool:
     return any(pin.counts and is_effective(pin, passes) for pin in pins for _, passes in grants)
 
 
-def select(lane: Lane, rows: list[Statement], targets: Iterable[Authority]) -> Path | None:
+@define
+class Choice:
+    """What the pins make of a forked lane: the branch that stands, and the pins that were heard."""
+
+    path: Path | None = None
+    #: Each names a tip on the path.
+    heard: list[Statement] = field(factory=list)
+    _reach: dict[bytes, int] = field(factory=dict)
+
+    def reach(self, under: Authority) -> int:
+        """How far up the path what is made by *under* counts; 0: not at all. Cost: O(pins) once."""
+        found = self._reach.get(under.leaf)
+        if found is None:
+            seqs = (row.seq for row in reversed(self.heard) if is_effective(row.pin, under))
+            found = self._reach[under.leaf] = max(seqs, default=0)
+        return found
+
+
+def level_of(pin: Act, grants: Iterable[Authority]) -> int | None:
+    """The least rank of what one of *grants* makes and *pin* binds, None if it binds nothing."""
+    return min((g.rank for g in grants if is_effective(pin, g)), default=None)
+
+
+def choose(
+    lane: Lane,
+    rows: Iterable[Statement],
+    grants: Sequence[Authority],
+    covers: Callable[[Path], bool],
+) -> Choice:
     """
-    The selected branch of a forked lane, None if there is none.
+    The branch of a forked lane that stands. Cost: O(pins · grants + their branches).
 
     Args:
         lane: The lane.
         rows: What `Pins.counted` gives for it.
-        targets: A pin is heard if it is effective on one of these.
+        grants: Those to its author that count.
+        covers: Whether the tip of a path is within the lane's limit.
     """
-    targets = tuple(targets)
-    selected: Path | None = None
-    for row in rows:
+    ranked = [
+        (level, row.pin.rank, row.pin.id, row)
+        for row in rows
+        if lane.holds(row.seq, row.tip) and (level := level_of(row.pin, grants)) is not None
+    ]
+    ranked.sort(key=lambda item: item[:3])
+    choice = Choice()
+    for *_, row in ranked:
+        selected = choice.path
         if selected is not None and row.seq <= selected.seq:
-            continue
-        if not any(is_effective(row.pin, target) for target in targets):
+            # It moves nothing, but what it binds counts up to its tip all the same.
+            if lane.is_on(selected, row.seq, row.tip):
+                choice.heard.append(row)
             continue
         path = lane.path(row.seq, row.tip)
-        assert path is not None, "only held tips are counted"
-        if selected is None or lane.is_on(path, selected.seq, selected.id):
-            selected = path
-    return selected
+        assert path is not None, "only held tips are ranked"
+        extends = selected is None or lane.is_on(path, selected.seq, selected.id)
+        if extends and covers(path):
+            choice.path = path
+            choice.heard.append(row)
+    return choice
 
 
 def is_covered(act: Act, lane: Lane, said: Iterable[Statement]) -> bool:

@@ -33,7 +33,7 @@ RowValue: TypeAlias = tuple[bytes, int, bytes, bytes]
 @frozen
 class FrontierRow:
     """
-    What is held of one lane: up to *seq*, where the id is *head*; of a forked one, with its proof.
+    What is required of a lane: up to *seq*, where the id is *head*; with its proof if it forked.
 
     A forked lane is covered up to the pinned tip, or else to the last entry before the fork.
     """
@@ -48,6 +48,11 @@ class FrontierRow:
         """The wire form: [author, seq, head, proof]."""
         return (self.author, self.seq, self.head, self.proof)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is required; such a row is in no root."""
+        return not self.seq and not self.proof
+
 
 def proof_digest(proof: tuple[bytes, ...]) -> bytes:
     """The 32 bytes that stand for a fork proof (its two ids, ascending), or b"" for none."""
@@ -58,19 +63,13 @@ def proof_digest(proof: tuple[bytes, ...]) -> bytes:
     return digest(DOMAIN_PROOF, proof[0] + proof[1])
 
 
-def row_of(ledger: Ledger, author: bytes, lane: int) -> FrontierRow | None:
-    """The row of one lane, None if nothing of it is held. Cost: O(1), in a forked lane O(pins)."""
-    held = ledger.lane(author, lane)
-    if held is None:
-        return None
-    if held.fork_seq is None:
-        return FrontierRow(author, lane, *held.tip, b"")
-    proof = proof_digest(held.proof)
-    path = ledger.pinned(author, lane)
-    if path is not None:
-        return FrontierRow(author, lane, path.seq, path.id, proof)
-    last = held.fork_seq - 1
-    return FrontierRow(author, lane, last, held.at(last), proof)
+def row_of(ledger: Ledger, author: bytes, lane: int) -> FrontierRow:
+    """The row of one lane, with seq 0 and no proof if nothing of it is required. Cost: O(1)."""
+    covered = ledger.covered(author, lane)
+    if covered is None:
+        return FrontierRow(author, lane, 0, ledger.mesh_id, b"")
+    seq, head, proof = covered
+    return FrontierRow(author, lane, seq, head, proof_digest(proof))
 
 
 class _Tree:
@@ -86,7 +85,10 @@ class _Tree:
 
     def put(self, row: FrontierRow) -> None:
         index = row.author[0]
-        self._buckets[index][row.author] = row
+        if row.is_empty:
+            self._buckets[index].pop(row.author, None)
+        else:
+            self._buckets[index][row.author] = row
         self._dirty.add(index)
         self._root = b""
 
@@ -102,7 +104,7 @@ class _Tree:
         for index in sorted(self._dirty):
             bucket = self._buckets[index]
             rows = b"".join(encode(bucket[author].value()) for author in sorted(bucket))
-            self._hashes[index] = digest(DOMAIN_FRONTIER, rows)
+            self._hashes[index] = digest(DOMAIN_FRONTIER, rows) if bucket else _EMPTY
         self._dirty.clear()
         return tuple(self._hashes)
 
@@ -119,22 +121,29 @@ class Frontier:
     `version` counts local changes; it means nothing to a peer.
     """
 
-    __slots__ = ("_moved", "_trees", "version")
+    __slots__ = ("_gone", "_moved", "_trees", "version")
 
     def __init__(self) -> None:
         self.version = 0
         self._trees = {LANE_AUTHORITY: _Tree(), LANE_DATA: _Tree()}
         # When each row last moved, ascending by that: a row that moves goes to the end.
         self._moved: dict[LaneKey, int] = {}
+        # Rows that there were and are not any more: a peer that knew them must be told.
+        self._gone: dict[LaneKey, FrontierRow] = {}
 
     def __len__(self) -> int:
-        return len(self._moved)
+        return len(self._moved) - len(self._gone)
 
-    def update(self, row: FrontierRow | None) -> bool:
+    def update(self, row: FrontierRow) -> bool:
         """Put a row in place of the lane's former one; whether that changed anything. O(1)."""
-        if row is None or self.row(row.author, row.lane) == row:
+        before = self.row(row.author, row.lane)
+        if before == row or (before is None and row.is_empty):
             return False
         key = (row.author, row.lane)
+        if row.is_empty:
+            self._gone[key] = row
+        else:
+            self._gone.pop(key, None)
         self._trees[row.lane].put(row)
         self.version += 1
         self._moved.pop(key, None)
@@ -150,13 +159,17 @@ class Frontier:
         return self._trees[lane].rows()
 
     def rows_since(self, version: int) -> list[FrontierRow]:
-        """The rows that moved after *version*, the last first. Cost: O(rows given)."""
+        """
+        The rows that moved after *version*, the last first; empty ones where there is none now.
+
+        Cost: O(rows given).
+        """
         found = []
         for (author, lane), moved in reversed(self._moved.items()):
             if moved <= version:
                 break
-            row = self.row(author, lane)
-            assert row is not None, "a row that moved is there"
+            row = self.row(author, lane) or self._gone.get((author, lane))
+            assert row is not None, "a row that moved is there, or was"
             found.append(row)
         return found
 

@@ -1,9 +1,12 @@
 """
 One lane of one author: its hash chain, the branches off it, and the proof that it forked.
 
-The branch that arrived first is the main chain, kept as 40 bytes per entry; every other chained
+The branch that arrived first is the main chain, kept as 44 bytes per entry; every other chained
 entry is a branch entry. Which one is main is an accident, so nothing here that a verdict may use
 depends on it: `fork_seq`, `proof` and paths are functions of the set of entries and proofs held.
+
+The end of a lane, which limits what its verdicts are worth, is the ledger's; see `stray` for the
+bound on what is held without being of any use.
 
 Source: docs/formats.md, rules 2 and 9.
 """
@@ -22,7 +25,8 @@ from capability.ids import ID_BYTES
 
 __all__ = ["BRANCH_ENTRIES_MAX", "PROOFS_WAITING_MAX", "Lane", "LaneKey", "Path", "Place"]
 
-#: Held entries off the main chain of one lane. A guess: a doubled home that ran for a day.
+#: Held entries of one lane that stand at or after its fork and on no pinned branch. A guess: a
+#: doubled home that ran for a day. Nothing rests on them, so nothing rests on which these are.
 BRANCH_ENTRIES_MAX: Final = 4096
 #: Fork proofs of one lane whose prev is not held yet; of more, the least seqs are kept.
 PROOFS_WAITING_MAX: Final = 4
@@ -48,7 +52,7 @@ class Place(Enum):
     MISMATCH = auto()
     #: Not later than its prev: refused for good.
     STALE = auto()
-    #: The lane holds as many branch entries as it may, or has ended.
+    #: The lane holds as many stray entries as it may, or has ended: not held, unless asked for.
     FULL = auto()
     #: No held chain of grants leads to its author yet.
     UNINTRODUCED = auto()
@@ -71,9 +75,11 @@ class Lane:
 
     __slots__ = (
         "_base",
-        "_branch_entries_max",
         "_hlcs",
         "_ids",
+        "_leaf_numbers",
+        "_leaves",
+        "_leaves_known",
         "_tip",
         "_tip_hlc",
         "_waiting",
@@ -84,8 +90,8 @@ class Lane:
         "proof",
     )
 
-    #: Entries off the main chain: id → (seq, prev, hlc).
-    branches: dict[bytes, tuple[int, bytes, int]]
+    #: Entries off the main chain: id → (seq, prev, hlc, leaf).
+    branches: dict[bytes, tuple[int, bytes, int, bytes]]
     #: The least seq at which two chained entries are known.
     fork_seq: int | None
     #: The two least ids at `fork_seq`, empty while there is no fork.
@@ -93,12 +99,15 @@ class Lane:
     #: The greatest held seq.
     height: int
 
-    def __init__(self, base: bytes, *, branch_entries_max: int = BRANCH_ENTRIES_MAX) -> None:
+    def __init__(self, base: bytes) -> None:
         """*base* is what an entry at seq 1 has as its prev: the mesh id."""
         self._base = base
-        self._branch_entries_max = branch_entries_max
         self._ids = bytearray()
         self._hlcs = array("Q")
+        # A lane is written by few grants, so a number stands for each.
+        self._leaves = array("I")
+        self._leaf_numbers: dict[bytes, int] = {}
+        self._leaves_known: list[bytes] = []
         self._tip = base
         self._tip_hlc = _BEFORE_ALL
         self._waiting: list[tuple[SignedHeader, SignedHeader]] = []
@@ -109,13 +118,11 @@ class Lane:
         self.height = 0
 
     @classmethod
-    def of_genesis(
-        cls, mesh_id: bytes, hlc: int, *, branch_entries_max: int = BRANCH_ENTRIES_MAX
-    ) -> Lane:
+    def of_genesis(cls, mesh_id: bytes, hlc: int) -> Lane:
         """The lane that begins with the genesis; no other entry can stand at its seq 1."""
         # No prev is empty, so that a second genesis of the same key, for another mesh, is no fork.
-        lane = cls(b"", branch_entries_max=branch_entries_max)
-        lane._append(mesh_id, hlc)
+        lane = cls(b"")
+        lane._append(mesh_id, hlc, b"")
         return lane
 
     def __len__(self) -> int:
@@ -134,6 +141,10 @@ class Lane:
         assert 0 < seq <= len(self._hlcs), f"seq {seq} of {len(self._hlcs)}"
         return bytes(self._ids[(seq - 1) * ID_BYTES : seq * ID_BYTES])
 
+    def facts(self, seq: int) -> tuple[int, bytes]:
+        """(hlc, leaf) of the entry on the main chain at *seq*."""
+        return self._hlcs[seq - 1], self._leaves_known[self._leaves[seq - 1]]
+
     def holds(self, seq: int, entry_id: bytes) -> bool:
         """Whether this very entry is held. Cost: O(1)."""
         if 0 < seq <= len(self._hlcs) and self.at(seq) == entry_id:
@@ -144,7 +155,7 @@ class Lane:
     def held_from(self, seq: int) -> Iterator[tuple[int, bytes]]:
         """Every held (seq, id) at *seq* and after it, ascending. Cost: O(entries after it)."""
         off_main: dict[int, list[bytes]] = {}
-        for entry_id, (branch_seq, _, _) in self.branches.items():
+        for entry_id, (branch_seq, *_) in self.branches.items():
             off_main.setdefault(branch_seq, []).append(entry_id)
         for here in range(max(seq, 1), self.height + 1):
             ids = off_main.get(here, [])
@@ -161,18 +172,27 @@ class Lane:
         before = self._stamp(header.seq - 1, header.prev)
         if before is None:
             return Place.GAP if header.seq - 1 > self.height else Place.MISMATCH
-        if header.hlc <= before:
-            return Place.STALE
-        return Place.FULL if len(self.branches) >= self._branch_entries_max else Place.BRANCH
+        return Place.STALE if header.hlc <= before else Place.BRANCH
+
+    def stray(self, path: Path | None) -> int:
+        """How many entries are held at or after the fork and off *path*. Cost: O(1)."""
+        if self.fork_seq is None:
+            return 0
+        held = len(self.branches) + max(len(self._hlcs) - self.fork_seq + 1, 0)
+        return held if path is None else held - (path.seq - self.fork_seq + 1)
+
+    def lacks(self, seq: int) -> bool:
+        """Whether nothing is held as far up as *seq*."""
+        return seq > self.height
 
     def add(self, header: Header, entry_id: bytes) -> None:
         """Hold an entry that `place` has found to be NEXT or BRANCH. Cost: O(1)."""
         if header.prev == self._tip and header.seq == len(self._hlcs) + 1:
-            self._append(entry_id, header.hlc)
+            self._append(entry_id, header.hlc, header.leaf)
             if header.seq == self.fork_seq:
                 self._note_fork(header.seq, (entry_id,))
         else:
-            self.branches[entry_id] = (header.seq, header.prev, header.hlc)
+            self.branches[entry_id] = (header.seq, header.prev, header.hlc, header.leaf)
             self.height = max(self.height, header.seq)
             # Above the main chain it only lengthens a branch whose fork is known already.
             if header.seq <= len(self._hlcs):
@@ -231,9 +251,13 @@ class Lane:
         """Whether neither an entry nor a proof is held; a waiting proof is not held."""
         return not self._hlcs and self.fork_seq is None
 
-    def _append(self, entry_id: bytes, hlc: int) -> None:
+    def _append(self, entry_id: bytes, hlc: int, leaf: bytes) -> None:
         self._ids += entry_id
         self._hlcs.append(hlc)
+        number = self._leaf_numbers.setdefault(leaf, len(self._leaves_known))
+        if number == len(self._leaves_known):
+            self._leaves_known.append(leaf)
+        self._leaves.append(number)
         self._tip = entry_id
         self._tip_hlc = hlc
         self.height = max(self.height, len(self._hlcs))

@@ -4,8 +4,12 @@ The ledger: what is chained, and which entries count.
 A verdict is a pure function of the entries and fork proofs held. It rests on these steps, in this
 order: the entry is chained; its leaf is a grant to its author that counts, or is empty and the
 author is a root key; its stamp is within the grant's time; its lane has not forked at or before
-it, or effective pins select its branch (`capability.forks`). Each step looks at links and pins of
-lesser rank only, so there is one solution and no order of evaluation.
+it, or effective pins select its branch (`capability.forks`); its data lane has not ended before it
+(`capability.ends`). Each step looks at links and pins of lesser rank only, so there is one solution
+and no order of evaluation.
+
+What is held is more than what is *required*: the lanes of authors who are introduced, up to where
+`covered` says. Nothing else counts, so it makes no difference who holds how much of it.
 
 Cuts (revocations and seals) will stand between the stamp and the fork, as one more test of the
 entry against each link of its chain; adoption after the fork, as another way to count. Until then
@@ -15,7 +19,7 @@ Cost: a data entry O(1), a grant O(its chain). What touches a fork of an authori
 pin, a pinned tip) judges all grants and pins anew, O(a log a) for a of them; a fork of a data lane
 does not, since no grant depends on it.
 
-Source: docs/formats.md, rules 1, 2, 7 and 9.
+Source: docs/formats.md, rules 1, 2, 3, 7 and 9.
 """
 
 from __future__ import annotations
@@ -23,7 +27,13 @@ from __future__ import annotations
 from attrs import frozen
 
 from capability.authority import Authority
-from capability.bodies import JOIN, LIMIT_AUTHORITY_SEQ, MEMBER, Genesis, Grant, PinRow
+from capability.bodies import (
+    LIMIT_AUTHORITY_SEQ,
+    LIMIT_VOID_SUFFIX,
+    MEMBER,
+    Genesis,
+    Grant,
+)
 from capability.entry import (
     KIND_GENESIS,
     KIND_GRANT,
@@ -35,13 +45,17 @@ from capability.entry import (
     SignedHeader,
 )
 from capability.errors import FormError
-from capability.forks import Pins, binds, is_covered, is_effective, lanes_named, select
+from capability.forks import (
+    binds,
+    lanes_named,
+)
 from capability.ids import ZERO_ID
+from capability.joins import JoinKeys
+from capability.judging import Judging
 from capability.lane import BRANCH_ENTRIES_MAX, Lane, LaneKey, Path, Place
-from capability.limits import AUTHORITY_SEQ_MAX
-from capability.links import Act, Links, is_missing
+from capability.limits import AUTHORITY_SEQ_MAX, VOID_SUFFIX_MAX
+from capability.links import Act, Links
 from capability.verdict import Reason, Verdict
-from crdt.hlc import milliseconds
 
 __all__ = ["Change", "Ledger"]
 
@@ -53,17 +67,20 @@ class Change:
 
     The entry itself and its lane's row of the frontier are not named: they are new in any case.
     `leaves` are grants: whatever cites one of them. `lanes` are forked: their entries at and after
-    `fork_seq`, and their rows of the frontier. `introduced` are authors who may be placed from now
-    on, `forked` the lanes of which a fork, or an earlier one, is proved only now.
+    `fork_seq`, and their rows of the frontier. `ended` are data lanes that end elsewhere now: all
+    their entries. `introduced` are authors who may be placed from now on and `dropped` those who
+    may not any more, `forked` the lanes of which a fork, or an earlier one, is proved only now.
     """
 
     leaves: tuple[bytes, ...] = ()
     lanes: tuple[LaneKey, ...] = ()
     introduced: tuple[bytes, ...] = ()
     forked: tuple[LaneKey, ...] = ()
+    dropped: tuple[bytes, ...] = ()
+    ended: tuple[LaneKey, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.leaves or self.lanes or self.introduced or self.forked)
+        return self != _NOTHING
 
 
 _NOTHING = Change()
@@ -77,13 +94,10 @@ class Ledger:
         self.mesh_id = mesh_id
         self._branch_entries_max = branch_entries_max
         self._authority_seq_max = AUTHORITY_SEQ_MAX
-        self._links = Links(mesh_id)
-        self._pins = Pins()
-        self._lanes: dict[LaneKey, Lane] = {}
+        self._judging = judging = Judging(mesh_id, Links(mesh_id))
+        self._links, self._pins, self._lanes = judging.links, judging.pins, judging.lanes
         # Forked lanes: what settles each fork, as it was when all was last judged.
         self._forked: dict[LaneKey, tuple[object, ...]] = {}
-        # Forked lanes: the selected branch for the entries by each leaf, as far as asked for.
-        self._selected: dict[LaneKey, dict[bytes, Path | None]] = {}
 
     # What is held.
 
@@ -93,28 +107,46 @@ class Ledger:
             if entry_id != self.mesh_id or header.prev != ZERO_ID or header.seq != 1:
                 return Place.FOREIGN
             return Place.NEXT if self.genesis is None else Place.HELD
-        if header.author not in self._links.introduced:
+        place = self.continues(header, entry_id)
+        if place is not Place.HELD and not self.introduced(header.author):
             return Place.UNINTRODUCED
-        if header.lane == LANE_AUTHORITY and header.seq > self._authority_seq_max:
+        if place is Place.NEXT or place is Place.BRANCH:
+            return Place.FULL if self._is_beyond(header, place) else place
+        if place is Place.GAP and self.end(header.author, header.lane) is not None:
             return Place.FULL
+        return place
+
+    def continues(self, header: Header, entry_id: bytes) -> Place:
+        """Where it stands in its chain, whoever its author is and however full its lane."""
         lane = self._lanes.get((header.author, header.lane))
         return (self._new_lane() if lane is None else lane).place(header, entry_id)
 
+    def _is_beyond(self, header: Header, place: Place) -> bool:
+        """Whether the lane has ended before this entry, or is full of what nothing rests on."""
+        if header.lane == LANE_AUTHORITY and header.seq > self._authority_seq_max:
+            return True
+        key = (header.author, header.lane)
+        lane = self._lanes.get(key)
+        if lane is None:
+            return False
+        if self._judging.fork(key, lane) is not None:
+            path = self._judging.choice(key, lane).path
+            return lane.stray(path) >= self._branch_entries_max
+        if place is Place.BRANCH:
+            return len(lane.branches) >= self._branch_entries_max
+        end = self._judging.end(key, lane)
+        return end is not None and header.seq > end
+
     def add(self, entry: Entry) -> Change:
         """
-        Hold an entry that `place` has found to be NEXT or BRANCH.
+        Hold an entry that `continues` has found to be NEXT or BRANCH.
 
         Raises:
             FormError: The genesis of this mesh is malformed; nothing changed.
         """
         if entry.header.kind == KIND_GENESIS:
             return self._add_genesis(entry)
-        return self._add(entry.header, entry.id, entry)
-
-    def add_header(self, header: Header, entry_id: bytes) -> Change:
-        """The same for a data entry whose body is on disk."""
-        assert header.lane == LANE_DATA, "an authority entry is nothing without its body"
-        return self._add(header, entry_id, None)
+        return self._add(entry)
 
     def add_proof(self, first: SignedHeader, second: SignedHeader) -> Change | None:
         """
@@ -133,17 +165,17 @@ class Ledger:
         good = key == (two.author, two.lane) and (one.seq, one.prev) == (two.seq, two.prev)
         if low.id == high.id or not good:
             raise FormError(f"fork proof: {low.id.hex()[:8]} and {high.id.hex()[:8]} are none")
-        if KIND_GENESIS in (one.kind, two.kind) or one.author not in self._links.introduced:
+        if KIND_GENESIS in (one.kind, two.kind) or not self.introduced(one.author):
             return None
         lane = self._lanes.setdefault(key, self._new_lane())
         before = lane.fork_seq, lane.proof
         if not lane.add_proof(low, high):
             return None
-        return self._settle(key, before, resolved=[], introduced=[], named=False)
+        return self._settle(key, before, resolved=[], named=False)
 
     def introduced(self, author: bytes) -> bool:
-        """Whether a held chain of grants leads to this author; never becomes false again."""
-        return author in self._links.introduced
+        """Whether it is a root key, or a grant to it counts: then its lanes are required."""
+        return self._judging.introduced(author)
 
     def lane(self, author: bytes, lane: int) -> Lane | None:
         """One lane, None if nothing of it is held."""
@@ -169,7 +201,7 @@ class Ledger:
         act = self._links.acts.get(entry_id)
         if act is not None:
             return act.verdict, act.reason
-        return self._judge(header, entry_id, lane)
+        return self._judging.judge(header, entry_id, lane)
 
     def authority(self, leaf: bytes, author: bytes) -> Authority | None:
         """What *author* may do by the grant *leaf*; None unless it is to it and counts."""
@@ -201,136 +233,70 @@ class Ledger:
         )
         return tuple(sorted(self._links.roots.union(granted)))
 
+    # How far lanes are required.
+
     def pinned(self, author: bytes, lane: int) -> Path | None:
+        """The branch of a forked lane that stands, None without a fork or a pin."""
+        return self._judging.pinned((author, lane))
+
+    def covered(self, author: bytes, lane: int) -> tuple[int, bytes, tuple[bytes, ...]] | None:
         """
-        The branch of a forked lane that the frontier covers, None without a fork or a pin.
+        How far a lane is required: seq, id and the canonical proof if it is forked; None: nothing.
 
-        Pins are heard that are effective on some grant to the author, since a lane may hold
-        entries by several of them.
+        Cost: O(1), in a forked lane O(pins) once.
         """
-        held = self._lanes.get((author, lane))
-        if held is None or held.fork_seq is None:
-            return None
-        rows = self._pins.counted((author, lane), held)
-        return select(held, rows, (passes for _, passes in self._links.held_by(author)))
+        return self._judging.covered((author, lane))
 
-    # Join keys: a ticket's one use is pinned by the inviter at first sight.
+    def requires(self, header: Header, entry_id: bytes) -> bool:
+        """Whether `covered` covers this held entry. Cost: O(1)."""
+        return self._judging.requires(header, entry_id)
 
-    def pins_wanted(self, me: bytes) -> tuple[PinRow, ...]:
-        """
-        What *me* ought to pin: the authority lanes of join keys that it invited, at their tips.
+    def end(self, author: bytes, lane: int) -> int | None:
+        """The last seq of a lane that has ended, None while it goes on or where it forks before."""
+        return self._judging.ended((author, lane))
 
-        Of a forked lane that is the branch which arrived first here. A tip that *me* has named in
-        any pin is not wanted again, nor one beyond the uses that a pin of *me* has seen: a join key
-        that goes on writing must not make its inviter write. Cost: O(invited keys + own pins).
-        """
-        rows = []
-        for audience, grants in self._links.invited_by(me):
-            lane = self._lanes.get((audience, LANE_AUTHORITY))
-            if lane is None or not len(lane):
-                continue
-            uses = max((act.uses for act in grants if act.counts), default=0)
-            said = self._pins.by(me, (audience, LANE_AUTHORITY))
-            if all(each.seq < uses and each.tip != lane.tip[1] for each in said) and uses:
-                rows.append(PinRow(audience, lane.tip, None))
-        return tuple(rows)
+    def awaits(self, author: bytes, lane: int, seq: int, tip: bytes) -> bool:
+        """Whether this tip is not held, and a pin names it that would be heard. Cost: O(pins)."""
+        return self._judging.awaits((author, lane), seq, tip)
 
-    def provisional(self, author: bytes) -> bool:
-        """
-        Whether *author* has joined by a ticket, and nobody has yet confirmed this use of it.
-
-        Until a pin covers the entry of the join key, another use of the ticket can void it.
-        """
-        if author in self._links.roots:
-            return False
-        found = False
-        for act, _ in self._links.held_by(author):
-            key = (act.header.author, LANE_AUTHORITY)
-            confirmed = act.under is None or act.under.akind != JOIN
-            confirmed = confirmed or is_covered(act, self._lanes[key], self._pins.of(key))
-            if confirmed and act.counts:
-                return False
-            found = found or not confirmed
-        return found
-
-    def confirmation(self, grant_id: bytes) -> bytes | None:
-        """The id of a pin that states this very grant, which a join key issued, as a tip."""
-        act = self._links.acts.get(grant_id)
-        if act is None or act.under is None or act.under.akind != JOIN:
-            return None
-        for said in self._pins.of((act.header.author, LANE_AUTHORITY)):
-            if said.tip == grant_id and said.pin.counts and is_effective(said.pin, act.under):
-                return said.pin.id
-        return None
+    @property
+    def join_keys(self) -> JoinKeys:
+        """What is known of the keys in tickets, and of who has joined by them."""
+        return JoinKeys(self._links, self._pins, self._lanes)
 
     # How it is kept.
 
     def _new_lane(self) -> Lane:
-        return Lane(self.mesh_id, branch_entries_max=self._branch_entries_max)
+        return Lane(self.mesh_id)
 
     def _add_genesis(self, entry: Entry) -> Change:
         assert self.place(entry.header, entry.id) is Place.NEXT
         genesis = self._links.begin(entry, self.mesh_id)
         self._authority_seq_max = genesis.limit(LIMIT_AUTHORITY_SEQ, AUTHORITY_SEQ_MAX)
-        self._lanes[entry.header.author, LANE_AUTHORITY] = Lane.of_genesis(
-            entry.id, entry.header.hlc, branch_entries_max=self._branch_entries_max
-        )
+        self._judging.ends.dead_max = genesis.limit(LIMIT_VOID_SUFFIX, VOID_SUFFIX_MAX)
+        lane = Lane.of_genesis(entry.id, entry.header.hlc)
+        self._lanes[entry.header.author, LANE_AUTHORITY] = lane
         return Change(introduced=genesis.roots)
 
-    def _add(self, header: Header, entry_id: bytes, entry: Entry | None) -> Change:
-        place = self.place(header, entry_id)
-        assert place in (Place.NEXT, Place.BRANCH), f"{entry_id.hex()[:8]} is {place.name}"
+    def _add(self, entry: Entry) -> Change:
+        header = entry.header
+        place = self.continues(header, entry.id)
+        assert place in (Place.NEXT, Place.BRANCH), f"{entry.id.hex()[:8]} is {place.name}"
         key = (header.author, header.lane)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = self._new_lane()
         before = lane.fork_seq, lane.proof
-        lane.add(header, entry_id)
+        lane.add(header, entry.id)
         resolved: list[Act] = []
-        introduced: list[bytes] = []
-        if entry is not None and header.kind in (KIND_GRANT, KIND_PIN):
-            act, resolved, introduced = self._links.add(entry)
+        if header.kind in (KIND_GRANT, KIND_PIN):
+            act, resolved = self._links.add(entry)
             self._pins.add(act)
         elif lane.fork_seq is None:
             return _NOTHING
-        said = self._pins.naming(entry_id) if lane.fork_seq is not None else ()
+        said = self._pins.naming(entry.id) if lane.fork_seq is not None else ()
         named = binds(said, self._links.held_by(header.author))
-        return self._settle(key, before, resolved=resolved, introduced=introduced, named=named)
-
-    def _judge(self, header: Header, entry_id: bytes, lane: Lane) -> tuple[Verdict, Reason]:
-        if entry_id == self.mesh_id:
-            return _COUNTS
-        under = self._links.standing(header)
-        if isinstance(under, Reason):
-            return (Verdict.UNDECIDED if is_missing(under) else Verdict.VOID), under
-        if header.leaf and not self._links.acts[header.leaf].counts:
-            return Verdict.VOID, Reason.GRANT_VOID
-        stamp_ms = milliseconds(header.hlc)
-        if stamp_ms < under.nbf_ms:
-            return Verdict.VOID, Reason.NOT_YET_VALID
-        if stamp_ms >= under.exp_ms:
-            return Verdict.VOID, Reason.EXPIRED
-        if header.lane == LANE_AUTHORITY and (barred := under.bars_acts()) is not None:
-            return Verdict.VOID, barred
-        if lane.fork_seq is not None and header.seq >= lane.fork_seq:
-            path = self._branch(header, lane, under)
-            if path is None or not lane.is_on(path, header.seq, entry_id):
-                return Verdict.VOID, Reason.FORKED
-        return _COUNTS
-
-    def _branch(self, header: Header, lane: Lane, under: Authority) -> Path | None:
-        key = (header.author, header.lane)
-        memo = self._selected.setdefault(key, {})
-        if header.leaf not in memo:
-            memo[header.leaf] = select(lane, self._pins.counted(key, lane), (under,))
-        return memo[header.leaf]
-
-    def _judge_act(self, act: Act) -> None:
-        if act.flaw is not None:
-            act.verdict, act.reason = Verdict.VOID, act.flaw
-        else:
-            lane = self._lanes[act.header.author, LANE_AUTHORITY]
-            act.verdict, act.reason = self._judge(act.header, act.id, lane)
+        return self._settle(key, before, resolved=resolved, named=named)
 
     def _settle(
         self,
@@ -338,7 +304,6 @@ class Ledger:
         before: tuple[int | None, tuple[bytes, ...]],
         *,
         resolved: list[Act],
-        introduced: list[bytes],
         named: bool,
     ) -> Change:
         """Bring every cached judgement up to date after *key* grew; the one place that does."""
@@ -347,23 +312,41 @@ class Ledger:
         leaves = {act.id for act in resolved if act.header.kind == KIND_GRANT}
         if is_new_fork:
             self._forked[key] = ()
+            self._judging.choices.pop(key, None)
         for act in resolved:
-            self._judge_act(act)
+            self._judging.judge_act(act)
         touched = {key} if is_new_fork or named else set()
         if self._forked:
             touched.update(*(self._forks_touched(act) for act in resolved))
         if any(number == LANE_AUTHORITY for _, number in touched):
-            leaves |= self._judge_all()
+            leaves |= self._judging.judge_all()
             touched = set(self._forked)
+        ended = self._find_ends(leaves)
+        touched.update(at for at in ended if at in self._forked)
         lanes = {at for at in sorted(touched) if self._has_moved(at)}
         if lane.proof != before[1]:
             lanes.add(key)
+        introduced, dropped = self._judging.taken()
         return Change(
             leaves=tuple(sorted(leaves)),
             lanes=tuple(sorted(lanes)),
             introduced=tuple(sorted(introduced)),
             forked=(key,) if is_new_fork else (),
+            dropped=tuple(sorted(dropped)),
+            ended=tuple(ended),
         )
+
+    def _find_ends(self, leaves: set[bytes]) -> list[LaneKey]:
+        """The data lanes that end elsewhere, now that something else is known of these grants."""
+        found = []
+        passes = (self._links.acts[leaf].passes for leaf in leaves)
+        for author in sorted({each.audience for each in passes if each is not None}):
+            lane = self._lanes.get((author, LANE_DATA))
+            was = self._judging.ends.known(author)
+            self._judging.ends.forget(author)
+            if lane is not None and self._judging.ends.of(author, lane) != was:
+                found.append((author, LANE_DATA))
+        return found
 
     def _forks_touched(self, act: Act) -> list[LaneKey]:
         """Forked lanes of which an act, newly judged, may select another branch."""
@@ -373,24 +356,16 @@ class Ledger:
         named = [key for key, _, _ in lanes_named(act.pin) if key in self._forked]
         return [key for key in named if binds((act,), self._links.held_by(key[0]))]
 
-    def _judge_all(self) -> set[bytes]:
-        """Judge every grant and pin anew, by rank; gives the grants of which that changed."""
-        self._selected.clear()
-        leaves = set()
-        for act in sorted(self._links.acts.values(), key=lambda act: act.rank):
-            was = act.verdict
-            self._judge_act(act)
-            if act.grant is not None and act.verdict is not was:
-                leaves.add(act.id)
-        return leaves
-
     def _has_moved(self, key: LaneKey) -> bool:
-        """Whether something else settles a fork than before; forgets the branches selected."""
-        self._selected.pop(key, None)
+        """Whether something else settles a fork than before; forgets the branch that stood."""
+        self._judging.choices.pop(key, None)
         lane = self._lanes[key]
-        path = self.pinned(*key)
-        rows = tuple((row.pin.id, row.tip) for row in self._pins.counted(key, lane))
-        situation = (lane.fork_seq, rows, path.id if path is not None else b"")
+        fork_seq = self._judging.fork(key, lane)
+        situation: tuple[object, ...] = (None,)
+        if fork_seq is not None:
+            choice = self._judging.choice(key, lane)
+            rows = tuple((row.pin.id, row.tip) for row in choice.heard)
+            situation = (fork_seq, rows, choice.path.id if choice.path is not None else b"")
         if situation == self._forked[key]:
             return False
         self._forked[key] = situation

@@ -1,9 +1,9 @@
 """
-Held grants and pins, and what their bytes say: who is introduced, and by which chain.
+Held grants and pins, and what their bytes say: what each passes on, and by which chain.
 
 All of this is monotone. Once the links of a chain are held, what a grant passes on, or why it
-passes on nothing, never changes; an author once introduced stays so. Whether a grant counts
-depends on forks as well, and is the ledger's.
+passes on nothing, never changes. Whether a grant counts depends on forks as well, and is the
+ledger's; so is who is introduced.
 
 A leaf that names an entry of another kind is as one that is not held: ids of data are not indexed,
 and what cites it is undecided for ever.
@@ -89,15 +89,14 @@ def is_missing(reason: Reason) -> bool:
 
 
 class Links:
-    """The acts of one mesh, by id and by audience, and the authors that they introduce."""
+    """The acts of one mesh, by id and by audience."""
 
-    __slots__ = ("_invited", "_missing", "_to", "acts", "genesis", "introduced", "root", "roots")
+    __slots__ = ("_invited", "_missing", "_to", "acts", "genesis", "root", "roots")
 
     def __init__(self, mesh_id: bytes) -> None:
         self.genesis: Genesis | None = None
         self.root = root_authority(mesh_id)
         self.roots: frozenset[bytes] = frozenset()
-        self.introduced: set[bytes] = set()
         self.acts: dict[bytes, Act] = {}
         self._to: dict[bytes, list[Act]] = {}
         # Grants of the right to join, by who gave it and to which key.
@@ -111,22 +110,20 @@ class Links:
         depth_max = self.genesis.limit(LIMIT_CHAIN_DEPTH, CHAIN_DEPTH_MAX)
         self.root = root_authority(mesh_id, depth_max=depth_max)
         self.roots = frozenset(self.genesis.roots)
-        self.introduced.update(self.genesis.roots)
         return self.genesis
 
-    def add(self, entry: Entry) -> tuple[Act, list[Act], list[bytes]]:
+    def add(self, entry: Entry) -> tuple[Act, list[Act]]:
         """
         Hold a grant or pin. A malformed one is held and void, so that its lane goes on.
 
         Returns:
-            The act; the acts to be judged for the first time or anew, parents first; the authors
-            that are introduced by them. Cost: O(bytes of each).
+            The act; the acts to be judged for the first time or anew, parents first. Cost:
+            O(bytes of each).
         """
         act = _read(entry)
         self.acts[act.id] = act
         if act.grant is not None:
             self._to.setdefault(act.grant.audience, []).append(act)
-        introduced = []
         queue = [act]
         for waiting in queue:
             self._stand(waiting)
@@ -135,10 +132,7 @@ class Links:
                 queue += self._missing.pop(waiting.id, ())
             if not waiting.is_settled:
                 self._missing.setdefault(waiting.header.leaf, []).append(waiting)
-            if waiting.passes is not None and waiting.passes.audience not in self.introduced:
-                self.introduced.add(waiting.passes.audience)
-                introduced.append(waiting.passes.audience)
-        return act, queue, introduced
+        return act, queue
 
     def held_by(self, author: bytes) -> list[tuple[Act, Authority]]:
         """The grants to *author* with what they pass on, by bytes alone."""
@@ -152,16 +146,16 @@ class Links:
         """Everybody to whom a held grant is, sorted."""
         return tuple(sorted(self._to))
 
-    def standing(self, header: Header) -> Authority | Reason:
-        """The authority under which an entry is made, by bytes alone, or why there is none."""
-        if not header.leaf:
-            if header.author not in self.roots:
+    def standing(self, author: bytes, leaf: bytes) -> Authority | Reason:
+        """The authority that *author* has by *leaf*, by bytes alone, or why there is none."""
+        if not leaf:
+            if author not in self.roots:
                 return Reason.NOT_A_ROOT
             return Reason.NEEDS_QUORUM if self.needs_quorum else self.root
-        link = self.acts.get(header.leaf)
+        link = self.acts.get(leaf)
         if link is None or link.header.kind != KIND_GRANT:
             return Reason.NO_SUCH_GRANT
-        if link.grant is not None and link.grant.audience != header.author:
+        if link.grant is not None and link.grant.audience != author:
             return Reason.NOT_THE_AUDIENCE
         if link.flaw is not None:
             return Reason.GRANT_VOID
@@ -175,7 +169,7 @@ class Links:
     def _stand(self, act: Act) -> None:
         if act.flaw is not None:
             return
-        under = self.standing(act.header)
+        under = self.standing(act.header.author, act.header.leaf)
         if isinstance(under, Reason):
             act.flaw = None if is_missing(under) else under
             return

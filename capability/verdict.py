@@ -45,6 +45,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     NOT_YET_VALID = "not yet valid"
     FORKED = "forked"
+    LANE_ENDED = "beyond the end of its log"
     NO_DELEGATE = "its parent may not delegate"
     WIDER_PERMS = "wider than its parent: permissions"
     WIDER_SCOPE = "wider than its parent: scope"

@@ -329,31 +329,26 @@ class Engine:
         if link not in self.links:
             return effects
         places = [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
-        mismatches = sorted(outcome.mismatches)
-        effects += self.reconcile.entries_done(
-            link, message, places, mismatches, now, known=outcome.shown
-        )
+        effects += self.reconcile.entries_done(link, message, places, _parted(outcome), now)
         if isinstance(message, Push):
             effects += self.broadcast.pushed(link, message.hops, places, outcome.shown)
             for author, lane in sorted(outcome.gaps):
                 seq = self.replica.lowest_deferred(author, lane)
                 effects += self.reconcile.gap(link, author, lane, seq, now)
-        if outcome.unknown and not outcome.held:
-            # While ranges bring something, they may bring the grants of unknown authors, too.
-            wanted = self.replica.admission.introductions(outcome.unknown)
-            effects += self.reconcile.fetch(link, wanted, now)
         return effects
 
     def _forks(self, link: int, forks: Sequence[ForkFound], now: Now) -> list[Effect]:
         effects: list[Effect] = []
         settled: set[tuple[bytes, int]] = set()
+        parted: list[tuple[tuple[int, bytes], int]] = []
         for fork in forks:
             outcome, more, offence = self.replica.receive_proof(fork.first, fork.second, now)
             effects += more
             settled |= outcome.settled
+            parted += _parted(outcome)
             if offence:
                 effects += self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
-        effects += self.reconcile.forks_done(link, sorted(settled), now)
+        effects += self.reconcile.forks_done(link, sorted(settled), now, mismatches=parted)
         return effects + self._let_go(settled, now)
 
     def _take_in(
@@ -395,6 +390,11 @@ class Engine:
             return []
         self.sent = heads
         return [Persist((PutMeta("sent", encode(heads)),))]
+
+
+def _parted(outcome: Outcome) -> list[tuple[tuple[int, bytes], int]]:
+    """Where a peer holds other entries than this node, as reconciliation names lanes."""
+    return sorted(((lane, author), seq) for (author, lane), seq in outcome.mismatches.items())
 
 
 __all__ = ["Engine", "EngineConfig", "LinkState"]

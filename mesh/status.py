@@ -77,7 +77,9 @@ def status_of(
         "members": len(members),
         "member": is_member,
         # Of who is not (yet) a member nobody can say whether its use of a ticket is confirmed.
-        "provisional": replica.held.ledger.provisional(replica.author) if is_member else None,
+        "provisional": replica.held.ledger.join_keys.provisional(replica.author)
+        if is_member
+        else None,
         "blocked": replica.writer.blocked,
         "stranded": {
             "entries": len(replica.reissue.entries),

@@ -29,6 +29,8 @@ DEFERRED_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Entries of authors who are not introduced (waiting room).
 WAITING_ENTRIES_MAX: Final = 1_000
 WAITING_BYTES_MAX: Final = 8 * 1024 * 1024
+#: Entries of pinned branches that are on their way: one question on each link.
+EXPECTED_MAX: Final = 16_384
 #: Remembered refusals, for `status` and `doctor`.
 REFUSALS_KEPT_MAX: Final = 100
 #: One peer message, encoded. Entries are at most 256 KiB, a range fits a few of these.

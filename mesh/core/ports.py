@@ -101,3 +101,15 @@ class ReplicaPort(Protocol):
 
     def fork_proof(self, author: bytes, lane: int) -> tuple[SignedHeader, SignedHeader] | None:
         """The canonical proof that the lane is forked."""
+
+    def end(self, author: bytes, lane: int) -> int | None:
+        """The last number of a lane that takes no more, None while it goes on."""
+
+    def holds(self, author: bytes, lane: int, seq: int, entry_id: bytes) -> bool:
+        """Whether this very entry is held, on whatever branch; what precedes number 1 is."""
+
+    def awaits(self, row: FrontierRow) -> bool:
+        """Whether a row ends with a tip that a pin names and that is not held."""
+
+    def expect(self, ids: Sequence[bytes]) -> None:
+        """Take these entries although their lane is full: a pin stands behind them."""

@@ -170,12 +170,15 @@ class Comparison:
                 session.wants.add(key, seq)
             if difference.split and trusted:
                 session.add_split(key, mine.seq)
+            if difference.branch and trusted and self._replica.awaits(theirs):
+                session.add_branch(key, (theirs.seq, theirs.head))
         return effects
 
     def _target(self, mine: FrontierRow, theirs: FrontierRow) -> int:
         """How far the peer's copy of a lane is worth fetching."""
-        if mine.proof in {b"", theirs.proof}:
-            return theirs.seq
+        if not mine.proof:
+            end = self._replica.end(mine.author, mine.lane)
+            return theirs.seq if end is None else min(theirs.seq, end)
         # From the fork on, the peer's copy will be void for it too, once it has my proof.
         proof = self._replica.fork_proof(mine.author, mine.lane)
         return theirs.seq if proof is None else min(theirs.seq, proof[0].header.seq - 1)

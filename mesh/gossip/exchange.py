@@ -45,21 +45,25 @@ class Difference:
     offer: bool
     #: I hold a fork proof that the peer lacks.
     proof: bool
-    #: Same number and proof, different heads: the copies part below, where nobody has looked yet.
+    #: Same number, no proof, different heads: the copies part below, where nobody has looked yet.
     split: bool
+    #: The same proof, and another branch beyond it: the peer holds one that I lack, or I one.
+    branch: bool
 
 
 def compare(mine: FrontierRow, theirs: FrontierRow) -> Difference:
     """Compare two rows of one lane."""
     same_seq = mine.seq == theirs.seq
     differ = same_seq and mine.seq > 0 and mine.head != theirs.head
+    branch = bool(mine.proof) and mine.proof == theirs.proof and mine.head != theirs.head
     return Difference(
-        want=theirs.seq > mine.seq,
-        offer=mine.seq > theirs.seq or differ or mine.proof != theirs.proof,
+        want=theirs.seq > mine.seq and not branch,
+        offer=mine.seq > theirs.seq or differ or branch or mine.proof != theirs.proof,
         proof=bool(mine.proof) and mine.proof != theirs.proof,
-        # Different proofs travel first, and change the rows. Under the same proof there can be an
-        # earlier fork that neither knows.
-        split=differ and mine.proof == theirs.proof,
+        branch=branch,
+        # Different proofs travel first, and change the rows. Below the same proof the copies do not
+        # differ, since its two entries name them.
+        split=differ and not mine.proof and not theirs.proof,
     )
 
 

@@ -1,5 +1,5 @@
 """
-Fetching from one peer what its rows promise: windows of ranges, and the search for forks.
+Fetching from one peer what its rows promise: ranges, pinned branches, and the search for forks.
 
 One window is under way per link, and a lane on one link at a time. What a peer promised and did
 not send is reported and asked of others.
@@ -7,14 +7,15 @@ not send is reported and asked of others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from mesh.core.effects import Effect, Log, Send
 from mesh.core.inputs import Now
 from mesh.core.limits import REPAIR_INTERVAL_MS, WINDOW_BYTES
 from mesh.core.ports import ReplicaPort
 from mesh.gossip.bisect import Bisection, ForkFound, Fruitless
-from mesh.gossip.messages import Entries, Get, GetHeaders, Headers, Message, Range
+from mesh.gossip.branch import BranchFetch
+from mesh.gossip.messages import Entries, Get, GetById, GetHeaders, Headers, Message, Range
 from mesh.gossip.ranges import InFlight, LaneKey
 from mesh.gossip.serve import Question, answer
 from mesh.gossip.session import Session, Window
@@ -58,6 +59,10 @@ class Pull:
             if high > 0:
                 session.bisection = Bisection(key, high)
                 effects.append(self._ask_headers(session, session.bisection))
+        if session.branch is None and session.branches:
+            key = min(session.branches)
+            session.branch = BranchFetch(key, *session.branches.pop(key))
+            effects.append(self._ask_headers(session, session.branch))
         if session.window is None and session.wants:
             effects += self._next_window(session, now)
         return effects
@@ -93,9 +98,7 @@ class Pull:
         session.distrust(now.mono_ms)
         return _warn(session, "repair.unkept", ("lanes", lanes), now)
 
-    def settle(
-        self, session: Session, message: Entries, seen: Sequence[tuple[bytes, int, int]]
-    ) -> bool:
+    def settle(self, session: Session, message: Entries) -> bool:
         """Take note of what a window moved; whether it was this link's window."""
         window = session.window
         if window is None or window.request != message.request:
@@ -105,41 +108,17 @@ class Pull:
             for index, item in enumerate(window.ranges)
             if self._held((item.lane, item.author)) >= item.first
         ]
-        moved += self._on_branches(session, window, moved, seen)
         # Where the budget has cut the answer, the ranges after the cut had no chance.
         reached = len(window.ranges) if message.done else max(moved, default=0) + 1
         for index, item in enumerate(window.ranges[:reached]):
             key = (item.lane, item.author)
             if index in moved:
                 session.wants.moved(key)
-                session.gained = session.gained or self._held(key) >= item.first
+                session.gained = True
             else:
                 session.wants.stall(key)
         self.release(session)
         return True
-
-    def _on_branches(
-        self,
-        session: Session,
-        window: Window,
-        moved: Sequence[int],
-        seen: Sequence[tuple[bytes, int, int]],
-    ) -> list[int]:
-        """
-        Ranges of forked lanes that went on although no row did.
-
-        A row covers a branch only when its pinned tip is held, many windows later perhaps.
-        """
-        found = []
-        for index, item in enumerate(window.ranges):
-            if index in moved or not self._replica.row(item.author, item.lane).proof:
-                continue
-            seqs = [s for author, lane, s in seen if (author, lane) == (item.author, item.lane)]
-            seq = max(seqs, default=0)
-            if item.first <= seq <= item.last:
-                session.wants.reached((item.lane, item.author), seq)
-                found.append(index)
-        return found
 
     def release(self, session: Session) -> None:
         """The window is over: its lanes may be asked of others."""
@@ -158,14 +137,20 @@ class Pull:
 
     # Forks
 
-    def mismatch(self, session: Session, key: LaneKey, now: Now) -> None:
-        """An entry of this lane does not follow mine: find where the copies part."""
+    def mismatch(self, session: Session, key: LaneKey, seq: int, now: Now) -> None:
+        """The peer has another entry of this lane at *seq* than I: find where the copies part."""
         session.wants.drop(key)
-        if now.mono_ms >= session.trust_ms:
-            session.add_split(key, self._held(key))
+        if now.mono_ms >= session.trust_ms and self._held(key) >= seq:
+            session.add_split(key, seq)
             session.work(now.mono_ms)
 
-    def _ask_headers(self, session: Session, search: Bisection) -> Effect:
+    def proved(self, session: Session, key: LaneKey) -> None:
+        """A proof is held now: from the fork on there is nothing to want but a pinned branch."""
+        proof = self._replica.fork_proof(key[1], key[0])
+        if proof is not None:
+            session.wants.cap(key, proof[0].header.seq - 1)
+
+    def _ask_headers(self, session: Session, search: Bisection | BranchFetch) -> Effect:
         lane, author = search.key
         seqs = search.ask(session.number())
         return self._send(session, GetHeaders(search.request, author, lane, seqs))
@@ -174,6 +159,10 @@ class Pull:
         self, session: Session, message: Headers, now: Now
     ) -> tuple[list[Effect], ForkFound | None]:
         """Narrow the search; at its end there is a fork to verify, or a reason why not."""
+        branch = session.branch
+        if branch is not None and branch.request == message.request:
+            session.moved_ms = now.mono_ms
+            return self._on_branch(session, branch, message, now), None
         search = session.bisection
         if search is None or search.request != message.request:
             return [], None
@@ -192,6 +181,53 @@ class Pull:
                 session.bisection = None
                 session.distrust(now.mono_ms)
                 return [_warn(session, "repair.no_fork", ("reason", reason), now)], None
+
+    # Pinned branches
+
+    def _on_branch(
+        self, session: Session, branch: BranchFetch, message: Headers, now: Now
+    ) -> list[Effect]:
+        lane, author = branch.key
+        failed = branch.answer(
+            message.headers, lambda seq, found: self._replica.holds(author, lane, seq, found)
+        )
+        if failed is not None:
+            # Its row may have moved meanwhile, so it is asked again when rows are compared again.
+            session.branch = None
+            session.failed(now.mono_ms)
+            return [_warn(session, "repair.no_branch", ("reason", failed.reason), now)]
+        if not branch.is_whole:
+            return [self._ask_headers(session, branch)]
+        return self._fetch_branch(session, branch, now)
+
+    def _fetch_branch(self, session: Session, branch: BranchFetch, now: Now) -> list[Effect]:
+        """Ask for what is still missing of a branch, lowest first."""
+        lane, author = branch.key
+        ids = branch.missing(lambda seq, found: self._replica.holds(author, lane, seq, found))
+        if not ids:
+            session.branch = None
+            return []
+        self._replica.expect(ids)
+        session.fetch = Window(session.number(), (), now.mono_ms)
+        return [self._send(session, GetById(session.fetch.request, ids))]
+
+    def fetched(self, session: Session, message: Entries, now: Now) -> list[Effect] | None:
+        """Entries of the branch have come; None if nobody asked for these."""
+        if session.fetch is None or session.fetch.request != message.request:
+            return None
+        session.fetch = None
+        branch = session.branch
+        if branch is None:
+            return []
+        left = len(branch.ids)
+        effects = self._fetch_branch(session, branch, now)
+        if len(branch.ids) < left:
+            session.gained = True
+            session.moved_ms = now.mono_ms
+            return effects
+        session.branch = session.fetch = None
+        session.failed(now.mono_ms)
+        return [_warn(session, "repair.no_branch", ("reason", "entries are missing"), now)]
 
 
 def _warn(session: Session, event: str, detail: tuple[str, object], now: Now) -> Log:

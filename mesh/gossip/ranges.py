@@ -63,8 +63,6 @@ class Wants:
 
     _targets: dict[LaneKey, int] = field(factory=dict)
     _stalled: set[LaneKey] = field(factory=set)
-    #: How far a branch has come of which the tip, which a pin names, is still to come.
-    _reached: dict[LaneKey, int] = field(factory=dict)
     _moved: bool = False
     _passes: int = 0
     #: When the earliest lane that another link holds becomes free; 0: there is none.
@@ -82,12 +80,10 @@ class Wants:
 
     def drop(self, key: LaneKey) -> None:
         self._targets.pop(key, None)
-        self._reached.pop(key, None)
         self._stalled.discard(key)
 
     def clear(self) -> None:
         self._targets.clear()
-        self._reached.clear()
         self._stalled.clear()
         self._moved = False
         self._passes = 0
@@ -98,10 +94,10 @@ class Wants:
         self._moved = True
         self._stalled.discard(key)
 
-    def reached(self, key: LaneKey, seq: int) -> None:
-        """The next window begins after *seq*, although the row still ends before the fork."""
+    def cap(self, key: LaneKey, target: int) -> None:
+        """Beyond *target* the peer's copy is worth nothing after all."""
         if key in self._targets:
-            self._reached[key] = seq
+            self._targets[key] = min(target, self._targets[key])
 
     def stall(self, key: LaneKey) -> None:
         """The lane was asked for and did not go on."""
@@ -134,7 +130,7 @@ class Wants:
         chosen: list[Range] = []
         self.free_ms = 0
         for key in sorted(self._targets):
-            seq, target = max(held(key), self._reached.get(key, 0)), self._targets[key]
+            seq, target = held(key), self._targets[key]
             if seq >= target:
                 self.drop(key)
                 self._moved = True

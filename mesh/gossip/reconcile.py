@@ -17,7 +17,7 @@ How the engine drives it; every method returns effects or an `Outcome`:
 - After a push: `gap` for an entry before which others are missing, `entries_done` for those whose
   predecessor is another one than mine, `proof_held` if the replica found a fork by itself.
 - `moved` after a step in which a row of the frontier has moved.
-- `fetch` asks one link for entries by id. `blocked` and `drained` follow the link's send buffer.
+- `blocked` and `drained` follow the link's send buffer.
 - `tick` at `deadline`.
 
 Hostile rows cost bounded questions: a peer that does not deliver what its rows promise is reported,
@@ -40,7 +40,6 @@ from mesh.core.limits import REPAIR_TIMEOUT_MS
 from mesh.core.ports import ReplicaPort
 from mesh.gossip.bisect import ForkFound
 from mesh.gossip.comparison import Comparison
-from mesh.gossip.limits import IDS_MAX
 from mesh.gossip.messages import (
     Entries,
     ForkProof,
@@ -56,8 +55,9 @@ from mesh.gossip.messages import (
     Rows,
 )
 from mesh.gossip.pull import Pull
+from mesh.gossip.ranges import LaneKey
 from mesh.gossip.serve import fork_proof
-from mesh.gossip.session import LinkSync, Session, Window
+from mesh.gossip.session import LinkSync, Session
 
 __all__ = ["ForkFound", "LinkSync", "Outcome", "Reconcile"]
 
@@ -190,10 +190,8 @@ class Reconcile:
         link: int,
         message: Entries | Push,
         held: Sequence[tuple[bytes, int, int]],
-        mismatches: Sequence[tuple[bytes, int]],
+        mismatches: Sequence[tuple[LaneKey, int]],
         now: Now,
-        *,
-        known: Sequence[tuple[bytes, int, int]] = (),
     ) -> list[Effect]:
         """
         The replica has taken the entries of an answer or a push.
@@ -202,28 +200,35 @@ class Reconcile:
             link: Where they came from.
             message: The answer or push itself.
             held: (author, lane, seq) of those that are held now and were not before.
-            mismatches: (author, lane) where an entry's predecessor is not this node's.
+            mismatches: ((lane, author), seq) where this node holds another entry than theirs.
             now: Both clocks.
-            known: (author, lane, seq) of those that were held before.
         """
         session = self._sessions.get(link)
         if session is None:
             return []
-        for author, lane in mismatches:
-            self._pull.mismatch(session, (lane, author), now)
+        for key, seq in mismatches:
+            self._pull.mismatch(session, key, seq, now)
         if isinstance(message, Push):
             return self._go_on(session, now)
         if held:
             session.gained = True
-        settled = self._pull.settle(session, message, [*held, *known])
+        settled = self._pull.settle(session, message)
+        effects: list[Effect] = []
         if settled:
             session.moved_ms = now.mono_ms
-        elif session.fetch is not None and session.fetch.request == message.request:
-            session.fetch = None
-        effects = self._go_on(session, now)
+        else:
+            effects = self._pull.fetched(session, message, now) or []
+        effects += self._go_on(session, now)
         return effects + self._go_on_elsewhere(link, now) if settled else effects
 
-    def forks_done(self, link: int, held: Sequence[tuple[bytes, int]], now: Now) -> list[Effect]:
+    def forks_done(
+        self,
+        link: int,
+        held: Sequence[tuple[bytes, int]],
+        now: Now,
+        *,
+        mismatches: Sequence[tuple[LaneKey, int]] = (),
+    ) -> list[Effect]:
         """
         The forks of an `Outcome` were verified and given to the replica.
 
@@ -231,11 +236,15 @@ class Reconcile:
             link: Where they came from.
             held: (author, lane) of those whose proof is held now and was not before.
             now: Both clocks.
+            mismatches: ((lane, author), seq) where this node holds another entry than the one
+                before a fork: the two copies part below.
         """
         effects: list[Effect] = []
         session = self._sessions.get(link)
-        if session is not None and held:
-            session.gained = session.gained or session.busy
+        if session is not None:
+            session.gained = session.gained or bool(session.busy and held)
+            for key, seq in mismatches:
+                self._pull.mismatch(session, key, seq, now)
         for author, lane in held:
             effects += self.proof_held(author, lane)
         return effects + (self._go_on(session, now) if session is not None else [])
@@ -265,23 +274,11 @@ class Reconcile:
         data = self._encode(message)
         for link in sorted(self._sessions):
             session = self._sessions[link]
+            self._pull.proved(session, key)
             if session.proofs.get(key) != proof:
                 session.knows_proof(key, proof)
                 effects.append(Send(link, data))
         return effects
-
-    def fetch(self, link: int, ids: Sequence[bytes], now: Now) -> list[Effect]:
-        """
-        Ask one link for entries by id, at most `IDS_MAX`.
-
-        One question at a time: void while one is under way, or while the link is blocked.
-        """
-        session = self._sessions.get(link)
-        if session is None or session.blocked or not ids or session.fetching(now.mono_ms):
-            return []
-        session.fetch = Window(session.number(), (), now.mono_ms)
-        message = GetById(session.fetch.request, tuple(ids[:IDS_MAX]))
-        return [Send(link, self._encode(message))]
 
     # Time
 

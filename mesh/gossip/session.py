@@ -6,6 +6,7 @@ from attrs import define, field, frozen
 
 from mesh.core.limits import REPAIR_INTERVAL_MS, REPAIR_TIMEOUT_MS
 from mesh.gossip.bisect import Bisection
+from mesh.gossip.branch import BranchFetch
 from mesh.gossip.exchange import Answer, Parts
 from mesh.gossip.limits import (
     BISECTIONS_MAX,
@@ -77,6 +78,9 @@ class Session:
     bisection: Bisection | None = None
     #: Lanes that wait for a bisection, with the number at which the copies differ.
     split: dict[LaneKey, int] = field(factory=dict)
+    #: The pinned branch that is being fetched, and lanes that wait for it: the tip that is wanted.
+    branch: BranchFetch | None = None
+    branches: dict[LaneKey, tuple[int, bytes]] = field(factory=dict)
     #: Questions that wait until the link drains: at most one of each class.
     waiting: dict[type, Question] = field(factory=dict)
     #: Digests of fork proofs that the peer was sent or has shown.
@@ -114,9 +118,10 @@ class Session:
         if seq > 0 and (key in self.split or len(self.split) < BISECTIONS_MAX):
             self.split[key] = seq
 
-    def fetching(self, now_ms: int) -> bool:
-        """Whether entries by id are still awaited."""
-        return self.fetch is not None and now_ms < self.fetch.since_ms + REPAIR_TIMEOUT_MS
+    def add_branch(self, key: LaneKey, tip: tuple[int, bytes]) -> None:
+        """Want a pinned branch; ignored when too many wait, a later exchange brings it."""
+        if key in self.branches or len(self.branches) < BISECTIONS_MAX:
+            self.branches[key] = tip
 
     def knows_proof(self, key: LaneKey, proof: bytes) -> None:
         self.proofs.pop(key, None)
@@ -128,7 +133,14 @@ class Session:
     def working(self) -> bool:
         """Whether anything of the repair is still open."""
         return bool(
-            self.mine or self.answer or self.window or self.bisection or self.split or self.wants
+            self.mine
+            or self.answer
+            or self.window
+            or self.bisection
+            or self.split
+            or self.branch
+            or self.branches
+            or self.wants
         )
 
     def compare_later(self, now_ms: int) -> None:
@@ -165,9 +177,10 @@ class Session:
 
     def reset(self) -> None:
         """Drop whatever the repair had open."""
-        self.mine = self.answer = self.window = self.fetch = self.bisection = None
+        self.mine = self.answer = self.window = self.fetch = self.bisection = self.branch = None
         self.wants.clear()
         self.split.clear()
+        self.branches.clear()
         self.busy = self.began = self.gained = self.served = False
 
     @property

@@ -14,7 +14,7 @@ noise under somebody else's name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import define, field, frozen
@@ -61,8 +61,8 @@ class Outcome:
     records: list[Record] = field(factory=list)
     #: Lanes with something deferred: ask from my head.
     gaps: set[LaneKey] = field(factory=set)
-    #: Lanes in which the sender has another entry where I hold one.
-    mismatches: set[LaneKey] = field(factory=set)
+    #: Lanes in which the sender has another entry where I hold one, and the number of that place.
+    mismatches: dict[LaneKey, int] = field(factory=dict)
     #: Authors for whom no chain is held.
     unknown: set[bytes] = field(factory=set)
     introduced: list[bytes] = field(factory=list)
@@ -136,7 +136,18 @@ class Admission:
         if change:
             outcome.note(change)
             self.held.apply_change(change)
+        if change is None:
+            self._note_parting(first, outcome)
         return outcome
+
+    def _note_parting(self, half: SignedHeader, outcome: Outcome) -> None:
+        """A proof that waits for another predecessor than is held shows an earlier fork."""
+        key, before = (half.header.author, half.header.lane), half.header.seq - 1
+        lane = self.held.ledger.lane(*key)
+        if lane is None or lane.lacks(before) or lane.holds(before, half.header.prev):
+            return
+        if self._parts_below(key, before):
+            outcome.mismatches[key] = before
 
     def _known(self, entry: Entry) -> bool:
         return (
@@ -148,22 +159,6 @@ class Admission:
     def admit_newcomers(self, outcome: Outcome, *, wall_ms: int) -> None:
         """Look again at what waits of authors whom an own grant has introduced."""
         self._admit(self._of_newcomers(), outcome, wall_ms)
-
-    def introductions(self, authors: Iterable[bytes]) -> tuple[bytes, ...]:
-        """
-        The grants by which *authors* would be introduced, as what waits of them says.
-
-        A grant on a branch that no row covers comes in no range, but is given by its id.
-        """
-        wanted: dict[bytes, None] = {}
-        for author in sorted(authors):
-            for entry_id in self.waiting.of_author(author):
-                leaf = entry_id
-                while (entry := self.waiting.entries.get(leaf)) is not None:
-                    leaf = entry.header.leaf
-                if leaf and leaf not in self.held.table.number:
-                    wanted[leaf] = None
-        return tuple(wanted)
 
     def _admit(self, queue: list[Entry], outcome: Outcome, wall_ms: int) -> None:
         while queue:
@@ -191,6 +186,8 @@ class Admission:
         header = entry.header
         key = (header.author, header.lane)
         place = self.held.ledger.place(header, entry.id)
+        if place is Place.FULL and entry.id in self.held.expected:
+            place = self.held.ledger.continues(header, entry.id)
         if header.author == self.own and place is not Place.HELD:
             # Nobody else can sign it, so this home is a copy: of this one, or this one of another.
             outcome.own_branch = True
@@ -213,10 +210,16 @@ class Admission:
                 self.deferred.put(entry)
                 outcome.gaps.add(key)
             case Place.MISMATCH:
-                outcome.mismatches.add(key)
+                if self._parts_below(key, header.seq - 1):
+                    outcome.mismatches[key] = header.seq - 1
             case _:
                 self.refuse(entry, _REFUSED[place], outcome)
         return False
+
+    def _parts_below(self, key: LaneKey, seq: int) -> bool:
+        """Whether another entry at *seq* than is held there shows an earlier fork than is known."""
+        lane = self.held.ledger.lane(*key)
+        return lane is not None and (lane.fork_seq is None or seq < lane.fork_seq)
 
     def refuse(self, entry: Entry, reason: str, outcome: Outcome) -> None:
         """Report an entry that will never be held."""

@@ -20,7 +20,6 @@ from capability.errors import FormError
 from capability.ledger import Ledger
 from capability.ops import (
     LOOSE,
-    OP_CREATE,
     Append,
     Create,
     Increment,
@@ -37,6 +36,7 @@ from crdt import tree
 from mesh.replica.drafts import Draft, EventDrafts, Facts
 from mesh.replica.judge import judge
 from mesh.replica.plain import PlainFold
+from mesh.replica.required import births_in
 from mesh.replica.table import EntryTable
 from mesh.worknode.cells import COUNTER, LOG, MULTI, REGISTER, SET, Dot, dot
 from mesh.worknode.store import Birth, Births, Creation, Store
@@ -79,7 +79,7 @@ class Context:
     authority: Authority
     moves: list[tuple[tree.Move, int, Dot]]
     events: EventDrafts
-    #: (Worknode, namespace) pairs found to be allowed: that never changes, as births only grow.
+    #: (Worknode, namespace) pairs found to be allowed: that stays so until births are forgotten.
     allowed: set[tuple[bytes, int]] = field(factory=set)
 
 
@@ -121,19 +121,27 @@ class Fold:
     @property
     def undecided(self) -> int:
         """How many operations wait for a birth."""
+        # Where births were forgotten, one may wait under two of those that its path lacks.
         counts = self.table.counts
-        return sum(counts(n) for ops in self.waiting.values() for n, _ in ops)
+        return len({op for ops in self.waiting.values() for op in ops if counts(op[0])})
 
     def learn_births(self, data: Data | None) -> None:
-        """Take note of the births that a held body proves, whether or not it counts."""
-        if data is None or (data.registers is not None and data.registers.are_all):
-            return
-        for index, fields in enumerate(data.ops):
-            # Most operations are no creates, and parsing is what costs.
-            if isinstance(fields, tuple) and fields and fields[0] == OP_CREATE:
-                op = parse_op(data, index)
-                if op is not None and isinstance(op.payload, Create):
-                    self.learn_birth(op.node, op.payload)
+        """Take note of the births that a required body states, whether or not it counts."""
+        for node, payload in births_in(data):
+            self.learn_birth(node, payload)
+
+    def forget_births(self, gone: set[bytes]) -> set[bytes]:
+        """
+        Births that no required body states any more; the Worknodes to be folded again.
+
+        Cost: O(births + moves). It takes a fork, or a grant that counts no more, of somebody who
+        wrote below what only he had created.
+        """
+        touched = self.store.forget_births(gone)
+        self.births = self.store.judging_births()
+        self._plain = PlainFold(self.store)
+        self._allowed.clear()
+        return touched
 
     def learn_birth(self, node: bytes, payload: Create) -> None:
         """One birth; operations that waited for it are judged anew."""

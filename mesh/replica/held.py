@@ -15,13 +15,14 @@ from typing import Final
 from attrs import define, field
 
 from capability.data_body import Data
-from capability.entry import KIND_DATA, LANE_DATA, Entry, Header
+from capability.entry import KIND_DATA, LANE_AUTHORITY, LANE_DATA, Entry, Header
 from capability.ledger import Change, Ledger
 from capability.verdict import Verdict
 from crdt.hlc import Clock, milliseconds
-from mesh.core.limits import SKEW_MS_MAX
+from mesh.core.limits import EXPECTED_MAX, SKEW_MS_MAX
 from mesh.core.ports import LogReader
 from mesh.replica.fold import Fold, data_of, facts_of, touched_by
+from mesh.replica.required import births_in, only_stated_by
 from mesh.replica.table import EntryTable
 from mesh.worknode.statehash import StateHash
 from mesh.worknode.store import Store
@@ -52,6 +53,8 @@ class Held:
     moved: set[LaneKey] = field(factory=set)
     #: Authors who were introduced since admission last looked.
     newcomers: list[bytes] = field(factory=list)
+    #: Entries on a branch that a pin names, asked for: to be taken however full their lane is.
+    expected: dict[bytes, None] = field(factory=dict)
     #: (stamp, number) of what is parked, as a heap: peers may park as much as they like.
     _alarms: list[tuple[int, int]] = field(factory=list, repr=False)
     hash: StateHash = field(factory=StateHash)
@@ -91,6 +94,14 @@ class Held:
         self.touch_uncommitted.clear()
         self.store.worknodes.cool()
 
+    def expect(self, ids: Iterable[bytes]) -> None:
+        """Take these entries whenever they come; beyond `EXPECTED_MAX` the oldest are forgotten."""
+        for entry_id in ids:
+            self.expected.pop(entry_id, None)
+            self.expected[entry_id] = None
+        while len(self.expected) > EXPECTED_MAX:
+            del self.expected[next(iter(self.expected))]
+
     # -- holding --------------------------------------------------------------------------------
 
     def hold(self, entry: Entry, *, wall_ms: int) -> tuple[int, tuple[bytes, ...], Change]:
@@ -116,7 +127,10 @@ class Held:
     def settle(self, n: int, entry: Entry, data: Data | None, *, wall_ms: int) -> None:
         """Learn births, park or judge and fold one entry that the ledger has taken."""
         header = entry.header
-        self.fold.learn_births(data)
+        if self.ledger.requires(header, entry.id):
+            self.fold.learn_births(data)
+        else:
+            self.table.required[n] = 0
         verdict, reason = self.ledger.judge(header, entry.id)
         self.table.verdicts[n] = verdict
         if verdict is not Verdict.COUNTS:
@@ -185,27 +199,83 @@ class Held:
         """Judge anew what *change* bears on and fold again; the Worknodes that were touched."""
         if not change:
             return set()
-        self.moved.update(change.lanes, change.forked)
+        self.moved.update(change.lanes, change.forked, change.ended)
+        for author in (*change.introduced, *change.dropped):
+            self.moved.update(((author, LANE_AUTHORITY), (author, LANE_DATA)))
+        nodes = self._judge_anew(self._suspects(change))
+        gained, lost = self._cover_anew(change)
+        nodes |= self.forget(lost)
+        if nodes:
+            self.fold.fold_again(nodes)
+        for n in gained:
+            self.fold.learn_births(data_of(self.read(n)))
+        return nodes
+
+    def _suspects(self, change: Change) -> set[int]:
+        """The entries of which the verdict may be another one."""
         suspects: set[int] = set()
         for leaf in change.leaves:
             suspects.update(self.table.by_leaf.get(leaf, ()))
-        for author, lane in change.lanes:
-            suspects.update(self._after_fork(author, lane))
+        for key in change.lanes:
+            suspects.update(self._after_fork(*key))
+        for key in change.ended:
+            suspects.update(self._from(*key, 1))
+        return suspects
+
+    def _judge_anew(self, suspects: Iterable[int]) -> set[bytes]:
+        """The Worknodes touched by what counts now and did not, or the reverse."""
         nodes: set[bytes] = set()
         for n in sorted(suspects):
-            entry = self.read(n)
-            verdict = self.ledger.judge(entry.header, entry.id)[0]
+            # By what the table has of it: most verdicts stay, and the log need not be read then.
+            verdict = self.ledger.judge(self.table.header(n), self.table.ids[n])[0]
             before = self.table.verdicts[n]
             if verdict != before:
                 self.table.verdicts[n] = verdict
                 if Verdict.COUNTS in (verdict, before) and n not in self.table.parked:
-                    nodes.update(touched_by(data_of(entry)))
-        if nodes:
-            self.fold.fold_again(nodes)
+                    nodes.update(touched_by(data_of(self.read(n))))
         return nodes
+
+    def _cover_anew(self, change: Change) -> tuple[list[int], list[int]]:
+        """Entries of data lanes that are required now and were not, and the reverse."""
+        authors = (*change.introduced, *change.dropped)
+        found = [n for author in authors for n in self._from(author, LANE_DATA, 1)]
+        for key in change.ended:
+            found += self._from(*key, 1)
+        for author, lane in change.lanes:
+            if lane == LANE_DATA:
+                found += self._after_fork(author, lane)
+        gained: list[int] = []
+        lost: list[int] = []
+        for n in sorted(set(found)):
+            is_required = self.ledger.requires(self.table.header(n), self.table.ids[n])
+            if is_required != self.table.required[n]:
+                self.table.required[n] = is_required
+                (gained if is_required else lost).append(n)
+        return gained, lost
+
+    def cover(self, n: int) -> set[bytes]:
+        """Forget what an entry stated that was taken for a required one, if it is none."""
+        if self.ledger.requires(self.table.header(n), self.table.ids[n]):
+            return set()
+        self.table.required[n] = 0
+        return self.forget([n])
+
+    def forget(self, lost: Iterable[int]) -> set[bytes]:
+        """Forget the births that only these entries stated: the Worknodes to be folded again."""
+        bodies = [data_of(self.read(n)) for n in lost]
+        stated = {node for data in bodies for node, _ in births_in(data)}
+        others = {n for node in stated for n in self.touching(node) if self.table.required[n]}
+        gone = only_stated_by(bodies, (data_of(self.read(n)) for n in sorted(others)))
+        return self.fold.forget_births(gone) if gone else set()
 
     def _after_fork(self, author: bytes, lane: int) -> list[int]:
         held = self.ledger.lane(author, lane)
         if held is None or held.fork_seq is None:
             return []
-        return [self.table.number[entry_id] for _, entry_id in held.held_from(held.fork_seq)]
+        return self._from(author, lane, held.fork_seq)
+
+    def _from(self, author: bytes, lane: int, seq: int) -> list[int]:
+        held = self.ledger.lane(author, lane)
+        if held is None:
+            return []
+        return [self.table.number[entry_id] for _, entry_id in held.held_from(seq)]

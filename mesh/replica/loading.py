@@ -8,17 +8,10 @@ both give the same state, which a test shows.
 
 from __future__ import annotations
 
-from capability.entry import (
-    KIND_DATA,
-    KIND_GRANT,
-    LANE_DATA,
-    Entry,
-    Header,
-    decode_signed_header,
-)
+from capability.entry import Entry, decode_signed_header
 from capability.errors import FormError
 from capability.form import record
-from capability.ids import ZERO_ID, root_worknode
+from capability.ids import root_worknode
 from capability.ledger import Ledger
 from crdt.codec import decode
 from crdt.errors import CodecError
@@ -128,18 +121,17 @@ def _judge_all(held: Held, wall_ms: int) -> None:
     """Set every verdict and find what is parked now."""
     table = held.table
     for n in range(1, table.last + 1):
-        author, lane, seq, hlc, leaf = table.header_facts(n)
-        # All of a header that a verdict or a clock looks at; to read the log again costs as much
-        # as the rest of the start.
-        kind = KIND_DATA if lane == LANE_DATA else KIND_GRANT
-        header = Header(author, lane, seq, ZERO_ID, hlc, kind, leaf, 0, ZERO_ID)
+        # Reading the log again would cost as much as the rest of the start.
+        header = table.header(n)
         table.verdicts[n] = held.ledger.judge(header, table.ids[n])[0]
+        table.required[n] = held.ledger.requires(header, table.ids[n])
         held.observe(n, header, wall_ms=wall_ms)
 
 
 def _fold_one(held: Held, n: int) -> None:
     entry: Entry = held.read(n)
     data = data_of(entry)
-    held.fold.learn_births(data)
+    if held.table.required[n]:
+        held.fold.learn_births(data)
     if data is not None and held.table.counts(n):
         held.fold.fold(facts_of(n, entry), data)

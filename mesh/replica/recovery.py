@@ -139,7 +139,7 @@ class _Pen:
 
     def place(self, entry: Entry) -> Entry | None:
         """The entry as it may be held now, None if it is held."""
-        place = self.held.ledger.place(entry.header, entry.id)
+        place = self.held.ledger.continues(entry.header, entry.id)
         if place is Place.HELD:
             return None
         names_renamed = entry.header.leaf in self._ids

@@ -265,7 +265,7 @@ class Replica:
     def _pin_joins(self, now: Now) -> list[Effect]:
         """The inviter pins the log of a join key at first sight, so that theft shows."""
         by_leaf: dict[bytes, list[PinRow]] = {}
-        for row in self.held.ledger.pins_wanted(self.author):
+        for row in self.held.ledger.join_keys.pins_wanted(self.author):
             for _, authority in self.held.ledger.grants_to(row.author):
                 leaf = authority.chain[-2] if len(authority.chain) > 1 else b""
                 by_leaf.setdefault(leaf, []).append(row)
@@ -307,7 +307,7 @@ class Replica:
         return ()
 
     def _confirmation(self, grant_id: bytes) -> tuple[bytes, ...]:
-        pin_id = self.held.ledger.confirmation(grant_id)
+        pin_id = self.held.ledger.join_keys.confirmation(grant_id)
         n = self.held.table.number.get(pin_id) if pin_id is not None else None
         return () if n is None else (self.held.read(n).encode(),)
 

@@ -59,9 +59,10 @@ class Serving:
         return row or FrontierRow(author, lane, 0, self.mesh_id, b"")
 
     def own_heads(self, author: bytes) -> tuple[int, int]:
-        """How far both lanes of one author go: (authority, data), 0 where nothing is held."""
-        auth, data = self.frontier.row(author, LANE_AUTHORITY), self.frontier.row(author, LANE_DATA)
-        return auth.seq if auth else 0, data.seq if data else 0
+        """How far one author has written both lanes, required or not; 0 where nothing is held."""
+        lanes = (self.held.ledger.lane(author, lane) for lane in (LANE_AUTHORITY, LANE_DATA))
+        authority, data = (0 if lane is None else lane.height for lane in lanes)
+        return authority, data
 
     def _id_at(self, author: bytes, lane: int, seq: int) -> bytes | None:
         """The id at *seq* on the branch that the row covers, else on the first held one."""
@@ -156,3 +157,22 @@ class Serving:
             for lane in (LANE_AUTHORITY, LANE_DATA)
         )
         return authority, data
+
+    def end(self, author: bytes, lane: int) -> int | None:
+        """The last number of a lane that takes no more, None while it goes on."""
+        return self.held.ledger.end(author, lane)
+
+    def holds(self, author: bytes, lane: int, seq: int, entry_id: bytes) -> bool:
+        """Whether this very entry is held, on whatever branch; what precedes number 1 is."""
+        if seq == 0:
+            return entry_id == self.mesh_id
+        held = self.held.ledger.lane(author, lane)
+        return held is not None and held.holds(seq, entry_id)
+
+    def awaits(self, row: FrontierRow) -> bool:
+        """Whether a row ends with a tip that a pin names and that is not held."""
+        return self.held.ledger.awaits(row.author, row.lane, row.seq, row.head)
+
+    def expect(self, ids: Sequence[bytes]) -> None:
+        """Take these entries although their lane is full: a pin stands behind them."""
+        self.held.expect(ids)

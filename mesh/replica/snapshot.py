@@ -24,7 +24,7 @@ from mesh.worknode.record import is_moved, unpack_record
 from mesh.worknode.store import Birth, Store
 
 #: Raised when the meaning of a folded operation or of this layout changes.
-FOLD_VERSION: Final = 2
+FOLD_VERSION: Final = 3
 _DEPTH_MAX: Final = 8
 #: What comes of bytes that are taken for rows and are none.
 DISORDER: Final = (
@@ -50,7 +50,7 @@ def dump(held: Held, *, rules: int) -> bytes:
     waiting = tuple((node, tuple(ops)) for node, ops in sorted(held.fold.waiting.items()))
     verdicts = bytes(held.table.verdicts)
     parked = tuple(sorted(held.table.parked))
-    labels = (FOLD_VERSION, rules, verdicts, parked)
+    labels = (FOLD_VERSION, rules, (verdicts, bytes(held.table.required)), parked)
     return encode((*labels, _pages(births), _pages(worknodes), waiting), depth_max=_DEPTH_MAX)
 
 
@@ -68,9 +68,10 @@ def _rows(pages: Any) -> Iterator[Any]:
 
 @frozen
 class Basis:
-    """The verdicts on which a snapshot rests, by local number, and what was parked."""
+    """What a snapshot rests on, by local number: verdicts, what was required, what was parked."""
 
     verdicts: bytes
+    required: bytes
     parked: frozenset[int]
 
 
@@ -98,13 +99,14 @@ def restore(held: Held, data: bytes, *, n: int, rules: int) -> Basis | None:
     if version != FOLD_VERSION or labelled != rules:
         return None
     try:
-        if len(verdicts) != n + 1:
+        verdicts, required = verdicts
+        if not len(verdicts) == len(required) == n + 1:
             return None
         _restore_births(held.store, _rows(births))
         _restore_worknodes(held, _rows(worknodes))
         for node, ops in waiting:
             held.fold.waiting[node] = dict.fromkeys(ops)
-        return Basis(bytes(verdicts), frozenset(parked))
+        return Basis(bytes(verdicts), bytes(required), frozenset(parked))
     except DISORDER as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
@@ -142,9 +144,16 @@ def settle(held: Held, basis: Basis) -> None:
     The tail must be folded before, since a Worknode is folded again from the whole log.
     """
     nodes: set[bytes] = set()
+    gained: list[int] = []
+    lost: list[int] = []
     for n in range(1, len(basis.verdicts)):
         was = basis.verdicts[n] == Verdict.COUNTS and n not in basis.parked
         if was != held.table.counts(n):
             nodes.update(touched_by(data_of(held.read(n))))
+        if basis.required[n] != held.table.required[n]:
+            (gained if held.table.required[n] else lost).append(n)
+    nodes |= held.forget(lost)
     if nodes:
         held.fold.fold_again(nodes)
+    for n in gained:
+        held.fold.learn_births(data_of(held.read(n)))

@@ -11,7 +11,8 @@ from array import array
 
 from attrs import define, field
 
-from capability.entry import Entry, Header
+from capability.entry import KIND_DATA, KIND_GRANT, LANE_DATA, Entry, Header
+from capability.ids import ZERO_ID
 from capability.verdict import Verdict
 from mesh.worknode.cells import Dot, dot_entry, dot_index
 
@@ -25,6 +26,8 @@ class EntryTable:
     leaves: list[bytes] = field(factory=lambda: [b""])
     lanes: bytearray = field(factory=lambda: bytearray(1))
     verdicts: bytearray = field(factory=lambda: bytearray(1))
+    #: Whether the frontier covers the entry: only then may anything rest on it.
+    required: bytearray = field(factory=lambda: bytearray(1))
     parked: set[int] = field(factory=set)
     seqs: array[int] = field(factory=lambda: array("Q", [0]))
     hlcs: array[int] = field(factory=lambda: array("Q", [0]))
@@ -47,6 +50,7 @@ class EntryTable:
         self.leaves.append(leaf)
         self.lanes.append(header.lane)
         self.verdicts.append(Verdict.UNDECIDED)
+        self.required.append(1)
         self.seqs.append(header.seq)
         self.hlcs.append(header.hlc)
         if entry_id:
@@ -75,3 +79,9 @@ class EntryTable:
     def header_facts(self, n: int) -> tuple[bytes, int, int, int, bytes]:
         """(author, lane, seq, hlc, leaf)."""
         return self.authors[n], self.lanes[n], self.seqs[n], self.hlcs[n], self.leaves[n]
+
+    def header(self, n: int) -> Header:
+        """All of a header that a verdict or a clock looks at, without reading the log for it."""
+        author, lane, seq, hlc, leaf = self.header_facts(n)
+        kind = KIND_DATA if lane == LANE_DATA else KIND_GRANT
+        return Header(author, lane, seq, ZERO_ID, hlc, kind, leaf, 0, ZERO_ID)

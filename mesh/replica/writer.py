@@ -210,7 +210,7 @@ class Writer:
         else:
             # It was folded as it came, but no peer will, nor this node after a restart.
             self.held.table.verdicts[facts.n] = verdict
-            self.held.fold.fold_again(touched)
+            self.held.fold.fold_again({*touched, *self.held.cover(facts.n)})
             fields = (("entry", entry.id.hex()), ("reason", str(reason)))
             effects.append(Log("warning", "entry.will_not_count", fields))
         effects += [

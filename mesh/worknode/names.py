@@ -33,18 +33,19 @@ class IdIndex:
     """
     All born Worknodes of one store by id, sorted.
 
-    Births are never taken back, so the index only grows: what is new is what stands at the end of
-    the store's births. It covers births without a counted create too; readers leave those out.
+    Until births are forgotten the index only grows: what is new is what stands at the end of the
+    store's births. It covers births without a counted create too; readers leave those out.
     """
 
     ids: list[bytes] = field(factory=list)
     seen: int = 0
+    forgotten: int = 0
 
     def catch_up(self, store: Store) -> None:
         """Take in the births since the last call. Cost: O(1) if there are none."""
         born = len(store.births)
-        if born < self.seen or not self.ids:
-            self.ids, self.seen = [store.root], 0
+        if self.forgotten != store.forgotten or not self.ids:
+            self.ids, self.seen, self.forgotten = [store.root], 0, store.forgotten
         if born > self.seen:
             self.ids.extend(islice(store.births, self.seen, None))
             # Two runs: the sort is a merge.

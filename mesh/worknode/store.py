@@ -3,7 +3,7 @@ The fold: births, creates, cells and places of all Worknodes, from operations th
 
 The store knows local dots, no entries and no authority: the replica decides what counts and calls
 these joins, each operation once. Every join commutes with every other, so the state is a function
-of the set of folded operations. Births are facts of the hash and are never taken back.
+of the set of folded operations. Births are facts of the hash; which are known is the caller's.
 
 Source: Almeida, Shoker, Baquero, "Delta state replicated data types", JPDC 2018; Kleppmann et al.,
 "A highly-available move operation for replicated trees", TPDS 2021 (`crdt.tree`).
@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from capability.columns import Registers
-from capability.ids import names_author
 from crdt.codec import Value
 from crdt.tree import MovableTree, Move
+from mesh.worknode.births import Birth, Births, born_below
 from mesh.worknode.cells import (
     DOT_INDEX_BITS,
     REGISTER,
@@ -50,87 +50,8 @@ __all__ = ["Birth", "Births", "Creation", "Store", "Worknode"]
 
 #: Keys of cells that are shared; names come from peers, so there is a bound. A guess.
 _KEYS_MAX: Final = 4_096
-#: Steps of a birth path that are walked without remembering where it ends; honest trees are less
-#: deep. And how many ends are remembered, some 30 MB. Guesses.
-_NEAR: Final = 32
-_ENDS_MAX: Final = 262_144
 #: Births and moves that wait for the tree, so that one undo and redo serves them all. A guess.
 _TREE_WAITING_MAX: Final = 4_096
-
-
-@frozen
-class Birth:
-    """Where a Worknode was born and under which key; its id commits to both."""
-
-    parent: bytes
-    key_class: int
-    key: bytes
-
-
-@define
-class Births:
-    """
-    Where each Worknode was born: facts, since ids commit to them, and never taken back.
-
-    *ahead* are births that will stand only if what is planned is done.
-    """
-
-    root: bytes
-    of: Mapping[bytes, Birth]
-    ahead: Mapping[bytes, Birth] = field(factory=dict)
-    #: Ends of walks that were long, by what they were to reach: a Worknode far above.
-    _ends: dict[frozenset[bytes], dict[bytes, bytes]] = field(factory=dict, repr=False)
-
-    def get(self, node: bytes) -> Birth | None:
-        return self.of.get(node) or self.ahead.get(node)
-
-    def knows(self, node: bytes) -> bool:
-        return node in self.of or node in self.ahead
-
-    def missing_ancestor(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
-        """
-        Walk the birth path up from *node* to one of *stop* or the root.
-
-        Returns:
-            (reached one of *stop*, None), or (False, the Worknode whose birth is not known, None
-            when the walk ended at the root). Cost: O(depth), of what is deep once.
-        """
-        for _ in range(_NEAR):
-            if node in stop:
-                return True, None
-            if node == self.root:
-                return False, None
-            birth = self.get(node)
-            if birth is None:
-                return False, node
-            node = birth.parent
-        return self._walk_far(node, stop)
-
-    def _walk_far(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
-        # Anybody may create chains as deep as they like: their ends are remembered, which is right
-        # for ever, since births never change and a walk goes on from where it ended.
-        if sum(map(len, self._ends.values())) > _ENDS_MAX:
-            self._ends.clear()
-        ends = self._ends.setdefault(stop, {}) if not self.ahead else {}
-        path = []
-        while node not in stop and node != self.root:
-            above = ends.get(node)
-            if above is None:
-                birth = self.get(node)
-                if birth is None:
-                    break
-                above = birth.parent
-            path.append(node)
-            node = above
-        ends.update(dict.fromkeys(path, node))
-        if node in stop:
-            return True, None
-        return False, None if node == self.root else node
-
-    def owned_by(self, node: bytes, author: bytes) -> bool:
-        """Whether the birth key of *node* names *author*."""
-        birth = self.get(node)
-        return birth is not None and names_author(birth.key_class, birth.key, author)
 
 
 @define
@@ -144,6 +65,8 @@ class Store:
     worknodes: Shelf[Worknode] = field(factory=lambda: Shelf(pack_record, unpack_record))
     _tree: MovableTree = field(factory=MovableTree)
     dirty: set[bytes] = field(factory=set)
+    #: How often births were forgotten: what is indexed by their order begins anew then.
+    forgotten: int = 0
     _keys: dict[CellKey, CellKey] = field(factory=dict, repr=False)
     _births_due: list[tuple[bytes, bytes]] = field(factory=list, repr=False)
     _moves_due: list[Move] = field(factory=list, repr=False)
@@ -183,6 +106,24 @@ class Store:
         self._births_due.append((node, birth.parent))
         self._spare_tree()
         return True
+
+    def forget_births(self, gone: set[bytes]) -> set[bytes]:
+        """
+        Unlearn births; the Worknodes of which operations may have rested on them.
+
+        Those born below, and those that were ever moved below. Cost: O(births + moves).
+        """
+        moves = list(self.tree.moves())
+        below = born_below(self.births, gone)
+        for node in gone:
+            del self.births[node]
+        self.forgotten += 1
+        self._tree = MovableTree()
+        self._tree.births((node, birth.parent) for node, birth in self.births.items())
+        self._tree.apply(moves)
+        for move in moves:
+            self.touch(move.child)
+        return below | {move.child for move in moves if move.parent in below}
 
     def judging_births(self, ahead: Mapping[bytes, Birth] | None = None) -> Births:
         """The births to judge by; *ahead* are those of creates that are only planned."""

@@ -77,10 +77,10 @@ def test_a_join_key_that_goes_on_writing_makes_its_inviter_sign_one_pin(mesh: Me
     ledger = mesh.ledger()
     pins = 0
     for _ in range(20):
-        for row in ledger.pins_wanted(ann.author):
+        for row in ledger.join_keys.pins_wanted(ann.author):
             assert row.auth is not None
             deliver(ledger, [ann.pin(next(e for e in mesh.entries if e.id == row.auth[1]))])
             pins += 1
         deliver(ledger, [door.grant(mesh.log("more"), perms=MEMBER)])
     assert pins == 1
-    assert not ledger.provisional(mesh.log("guest").author)
+    assert not ledger.join_keys.provisional(mesh.log("guest").author)

@@ -16,6 +16,7 @@ from capability.bodies import (
     CAVEAT_PHASES,
     CAVEAT_SESSION,
     JOIN,
+    LIMIT_VOID_SUFFIX,
     MEMBER,
     SESSION,
     Grant,
@@ -170,7 +171,9 @@ class _Teller:
 def history(seed: int, *, steps: int) -> History:
     """The history that this seed gives; some entries are withheld, proofs stand for some."""
     random = Random(seed)
-    mesh = Mesh(f"mesh {seed}", roots=("root", "second root"))
+    # In every third mesh, data lanes end after a few dead entries.
+    limits = ((LIMIT_VOID_SUFFIX, 1 + seed % 4),) if seed % 3 == 0 else ()
+    mesh = Mesh(f"mesh {seed}", roots=("root", "second root"), limits=limits)
     roots = {key(name): [b""] for name in ("root", "second root")}
     teller = _Teller(random, mesh, {mesh.root.author: [mesh.root]}, roots, {})
     for _ in range(steps):

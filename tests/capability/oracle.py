@@ -7,7 +7,7 @@ bodies and the hashes with it, nothing else. Cost: O(n²) and worse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from capability.bodies import Grant, Pin, decode_genesis, decode_grant, decode_p
 from capability.entry import KIND_GENESIS, KIND_GRANT, KIND_PIN, Entry, Header, SignedHeader
 from capability.errors import FormError
 from capability.ids import DOMAIN_PROOF, digest, root_worknode, worknode_id
-from capability.limits import CHAIN_DEPTH_MAX, NEVER_MS
+from capability.limits import CHAIN_DEPTH_MAX, NEVER_MS, VOID_SUFFIX_MAX
 from capability.permissions import ALL, DELEGATE, REVOKE
 from capability.verdict import Verdict
 
@@ -32,44 +32,37 @@ DIRECT = {b.CAVEAT_CHILD_PERMS, b.CAVEAT_GRANTS, b.CAVEAT_ISSUE_BEFORE}
 
 @frozen
 class Result:
-    """What follows from a set."""
+    """What follows from a set. Of what is held, only what is required can make a difference."""
 
     held: frozenset[bytes]
+    required: frozenset[bytes]
+    counted: frozenset[bytes]
     introduced: frozenset[bytes]
     verdicts: dict[bytes, Verdict]
     rows: dict[tuple[bytes, int], Row]
 
 
 def evaluate(mesh_id: bytes, entries: Iterable[Entry], proofs: Iterable[Proof] = ()) -> Result:
-    """Everything that a ledger ought to say of what can be held of this set."""
+    """
+    Everything that a ledger ought to say of this set, whoever of its authors is introduced.
+
+    What is held of authors who are not has no effect, so it may be in the set or not.
+    """
     given = {entry.id: entry for entry in entries}
     if mesh_id not in given:
-        return Result(frozenset(), frozenset(), {}, {})
+        return Result(frozenset(), frozenset(), frozenset(), frozenset(), {}, {})
     held = {mesh_id: given[mesh_id]}
     while True:
-        roots, known = _introduced(mesh_id, held)
         more = {
             entry.id: entry
             for entry in given.values()
-            if entry.id not in held and entry.header.author in known
-            if entry.header.kind != KIND_GENESIS and _follows(mesh_id, entry.header, held)
+            if entry.id not in held and entry.header.kind != KIND_GENESIS
+            if _follows(mesh_id, entry.header, held)
         }
         if not more:
             break
         held |= more
-    return _Judge(mesh_id, held, roots, known, list(proofs)).result()
-
-
-def _introduced(
-    mesh_id: bytes, held: dict[bytes, Entry]
-) -> tuple[frozenset[bytes], frozenset[bytes]]:
-    roots = frozenset(decode_genesis(held[mesh_id].body).roots)
-    good = (
-        grant_of(entry)
-        for entry in held.values()
-        if isinstance(chain_to(mesh_id, held, roots, entry.id), tuple)
-    )
-    return roots, roots | {grant.audience for grant in good if grant is not None}
+    return _Judge(mesh_id, held, list(proofs)).result()
 
 
 def _follows(mesh_id: bytes, header: Header, held: dict[bytes, Entry]) -> bool:
@@ -211,26 +204,21 @@ def _acts_barred(grants: Iterable[Grant]) -> bool:
 
 
 class _Judge:
-    def __init__(
-        self,
-        mesh_id: bytes,
-        held: dict[bytes, Entry],
-        roots: frozenset[bytes],
-        known: frozenset[bytes],
-        proofs: list[Proof],
-    ) -> None:
-        self.mesh_id, self.held, self.roots, self.known = mesh_id, held, roots, known
+    def __init__(self, mesh_id: bytes, held: dict[bytes, Entry], proofs: list[Proof]) -> None:
+        self.mesh_id, self.held = mesh_id, held
         self.genesis = decode_genesis(held[mesh_id].body)
+        self.roots = frozenset(self.genesis.roots)
+        self.dead_max = self.genesis.limit(b.LIMIT_VOID_SUFFIX, VOID_SUFFIX_MAX)
         self.memo: dict[bytes, Verdict | None] = {}
-        # Every chained id by lane and seq, of entries and of proofs.
+        self.grants = [entry for entry in held.values() if grant_of(entry) is not None]
+        # Every chained id by lane and seq, of entries and of proofs; and what precedes it.
         self.chained: dict[tuple[bytes, int], dict[int, set[bytes]]] = {}
+        self.prev: dict[bytes, bytes] = {}
         for entry in held.values():
             self._chain(entry.header, entry.id)
         for pair in proofs:
             good = all(
-                half.header.author in known
-                and half.header.kind != KIND_GENESIS
-                and _follows(mesh_id, half.header, held)
+                half.header.kind != KIND_GENESIS and _follows(mesh_id, half.header, held)
                 for half in pair
             )
             for half in pair if good else ():
@@ -239,14 +227,38 @@ class _Judge:
     def _chain(self, header: Header, entry_id: bytes) -> None:
         lane = self.chained.setdefault((header.author, header.lane), {})
         lane.setdefault(header.seq, set()).add(entry_id)
+        self.prev[entry_id] = header.prev
 
     def result(self) -> Result:
         verdicts = {entry_id: self.judge(entry_id) for entry_id in self.held}
-        rows = {key: self.row(key) for key in self.chained}
-        return Result(frozenset(self.held), self.known, verdicts, rows)
+        known = self.roots | {_grant(e).audience for e in self.grants if verdicts[e.id] is COUNTS}
+        rows = {key: self.row(key) for key in self.chained if key[0] in known}
+        rows = {key: row for key, row in rows.items() if row[0] or row[2]}
+        required = {entry_id for seq, head, _ in rows.values() for entry_id in self.line(head)}
+        required.add(self.mesh_id)
+        counted = frozenset(entry_id for entry_id in self.held if verdicts[entry_id] is COUNTS)
+        assert counted <= required, "what counts is required"
+        return Result(frozenset(self.held), frozenset(required), counted, known, verdicts, rows)
 
     def fork(self, key: tuple[bytes, int]) -> int | None:
-        return min((seq for seq, ids in self.chained[key].items() if len(ids) > 1), default=None)
+        """The least seq of two chained entries, unless the lane has ended before it."""
+        forks = [seq for seq, ids in self.chained[key].items() if len(ids) > 1]
+        if not forks:
+            return None
+        before = {self.prev[entry_id] for entry_id in self.chained[key][min(forks)]}
+        (prev,) = before
+        return min(forks) if self.dead(key, self.line(prev)) < self.dead_max else None
+
+    def dead(self, key: tuple[bytes, int], line: Iterable[bytes]) -> int:
+        """How many of these entries are dead; authority lanes have no dead entries."""
+        if key[1] == 0:
+            return -1
+        return sum(isinstance(self.granted(self.held[entry_id]), Verdict) for entry_id in line)
+
+    def is_within(self, entry: Entry) -> bool:
+        """Whether its lane has not ended before it."""
+        key = (entry.header.author, entry.header.lane)
+        return self.dead(key, self.line(entry.header.prev)) < self.dead_max
 
     def under(self, header: Header) -> Chain | Verdict:
         if not header.leaf:
@@ -265,28 +277,35 @@ class _Judge:
         assert verdict is not None, "ill-founded"
         return verdict
 
+    def granted(self, entry: Entry) -> Chain | Verdict:
+        """The chain by which an entry is made in time, each link of which counts."""
+        header = entry.header
+        chain = self.under(header)
+        if not isinstance(chain, Verdict) and chain:
+            leaf = _grant(chain[-1])
+            in_time = leaf.nbf_ms <= header.hlc >> 16 < leaf.exp_ms
+            if self.judge(chain[-1].id) is not COUNTS or not in_time:
+                return VOID
+        return chain
+
     def _judge(self, entry: Entry) -> Verdict:
         header = entry.header
         if entry.id == self.mesh_id:
             return COUNTS
         if (own := self._of_bytes(entry)) is not None:
             return own
-        chain = self.under(header)
+        chain = self.granted(entry)
         if isinstance(chain, Verdict):
             return chain
-        if chain:
-            leaf = _grant(chain[-1])
-            if self.judge(chain[-1].id) is not COUNTS:
-                return VOID
-            if not leaf.nbf_ms <= header.hlc >> 16 < leaf.exp_ms:
-                return VOID
-            if header.lane == 0 and _acts_barred(_grant(link) for link in chain):
-                return VOID
-        fork = self.fork((header.author, header.lane))
+        if header.lane == 0 and _acts_barred(_grant(link) for link in chain):
+            return VOID
+        key = (header.author, header.lane)
+        fork = self.fork(key)
         if fork is None or header.seq < fork:
-            return COUNTS
-        tip = self.selected(header.author, header.lane, lambda pin: self.binds(pin, chain))
-        return COUNTS if tip is not None and entry.id in self.line(tip) else VOID
+            return COUNTS if self.is_within(entry) else VOID
+        heard = self.heard(key, len(chain))
+        tips = [tip for pin, tip in heard if self.binds(pin, chain)]
+        return COUNTS if any(entry.id in self.line(tip) for tip in tips) else VOID
 
     def _of_bytes(self, entry: Entry) -> Verdict | None:
         """What the bytes of a grant or pin and of its chain settle already."""
@@ -315,9 +334,16 @@ class _Judge:
         assert paths is not None
         return bool(_grant(by[-1]).perms & REVOKE) and all(roofs & set(path) for path in paths)
 
-    def selected(self, author: bytes, lane: int, binds: Callable[[Entry], bool]) -> bytes | None:
-        fork = self.fork((author, lane))
+    def heard(self, key: tuple[bytes, int], rank: int) -> list[tuple[Entry, bytes]]:
+        """
+        The pins that select the one branch of a forked lane, with their tips, all on that branch.
+
+        By what ranks before *rank*, of which those of a greater one take nothing back.
+        """
+        author, lane = key
+        fork = self.fork(key)
         assert fork is not None
+        chains = [chain for entry in self.grants for chain in self._passed(entry, author, rank)]
         found = []
         for pin in self.held.values():
             for row in getattr(pin_of(pin), "rows", ()):
@@ -325,33 +351,47 @@ class _Judge:
                 if row.author != author or tip is None or tip[0] < fork:
                     continue
                 target = self.held.get(tip[1])
-                where = target and (target.header.author, target.header.lane, target.header.seq)
-                if where == (author, lane, tip[0]) and binds(pin):
+                if target is None:
+                    continue
+                where = (target.header.author, target.header.lane, target.header.seq)
+                levels = [len(chain) for chain in chains if self.binds(pin, chain)]
+                if where == (author, lane, tip[0]) and levels and self.is_within(target):
                     under = self.under(pin.header)
                     assert isinstance(under, tuple)
-                    found.append((len(under), pin.id, tip[1]))
-        chosen: bytes | None = None
-        for _, _, tip_id in sorted(found):
-            if chosen is None or chosen in self.line(tip_id):
-                chosen = tip_id
-        return chosen
+                    found.append((min(levels), len(under), pin.id, tip[1], pin))
+        line: list[bytes] = []
+        heard = []
+        for *_, tip_id, pin in sorted(found, key=lambda item: item[:3]):
+            if not line or line[0] in self.line(tip_id):
+                line = self.line(tip_id)
+            if tip_id in line:
+                heard.append((pin, tip_id))
+        return heard
+
+    def _passed(self, entry: Entry, author: bytes, rank: int) -> list[Chain]:
+        """The chain that a grant to *author* ends, if it counts and makes nothing beyond *rank*."""
+        if _grant(entry).audience != author:
+            return []
+        chain = chain_to(self.mesh_id, self.held, self.roots, entry.id)
+        if isinstance(chain, Verdict) or len(chain) > rank or self.judge(entry.id) is not COUNTS:
+            return []
+        return [chain]
 
     def row(self, key: tuple[bytes, int]) -> Row:
-        author, lane = key
         fork = self.fork(key)
         if fork is None:
-            seq = max(self.chained[key])
-            return seq, next(iter(self.chained[key][seq])), b""
+            within = [
+                entry
+                for entry in self.held.values()
+                if (entry.header.author, entry.header.lane) == key and self.is_within(entry)
+            ]
+            last = max(within, key=lambda entry: entry.header.seq, default=None)
+            return (0, self.mesh_id, b"") if last is None else (last.header.seq, last.id, b"")
         proof = digest(DOMAIN_PROOF, b"".join(sorted(self.chained[key][fork])[:2]))
-        chains = [
-            chain
-            for entry in self.held.values()
-            if (grant := grant_of(entry)) is not None and grant.audience == author
-            if isinstance(chain := chain_to(self.mesh_id, self.held, self.roots, entry.id), tuple)
-        ]
-        tip = self.selected(author, lane, lambda pin: any(self.binds(pin, c) for c in chains))
-        if tip is not None:
-            return self.held[tip].header.seq, tip, proof
+        heard = self.heard(key, CHAIN_DEPTH_MAX)
+        if heard:
+            last = max((self.held[tip] for _, tip in heard), key=lambda entry: entry.header.seq)
+            return last.header.seq, last.id, proof
         if fork == 1:
             return 0, self.mesh_id, proof
         return fork - 1, next(iter(self.chained[key][fork - 1])), proof

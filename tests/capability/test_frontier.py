@@ -96,7 +96,17 @@ def test_rows_since_gives_what_moved_last_first() -> None:
     frontier.update(moved)
     assert frontier.rows_since(since) == [moved]
     assert frontier.rows_since(0) == [moved, two]
-    assert not frontier.update(None)
+    gone = FrontierRow(two.author, 1, 0, key("mesh"), b"")
+    assert frontier.update(gone)
+    assert not frontier.update(gone)
+    # Who knew the row must be told that there is none now.
+    assert frontier.rows_since(since) == [gone, moved]
+    assert list(frontier.rows(1)) == [moved]
+    assert len(frontier) == 1
+    assert frontier.data_root == naive_root([moved.value()])
+    assert frontier.update(two)
+    assert frontier.rows_since(since) == [two, moved]
+    assert not frontier.update(FrontierRow(key("three"), 1, 0, key("mesh"), b""))
 
 
 def test_only_dirty_buckets_change() -> None:
@@ -114,7 +124,7 @@ def test_rows_of_a_ledger() -> None:
     mesh.root.grant(ann)
     start = ann.data()
     ledger = mesh.ledger()
-    assert row_of(ledger, ann.author, 0) is None
+    assert row_of(ledger, ann.author, 0) == FrontierRow(ann.author, 0, 0, mesh.id, b"")
     assert row_of(ledger, ann.author, 1) == FrontierRow(ann.author, 1, 1, start.id, b"")
     left, right = ann.twin().data("left"), ann.twin().data("right")
     deliver(ledger, [left, right])

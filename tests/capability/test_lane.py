@@ -79,12 +79,15 @@ def test_what_is_not_later_than_its_prev_is_stale(mesh: Mesh) -> None:
     assert place(lane, same) is Place.STALE
 
 
-def test_branches_are_bounded_and_the_main_chain_is_not(mesh: Mesh) -> None:
+def test_what_is_held_beyond_the_fork_and_off_the_branch_is_stray(mesh: Mesh) -> None:
     ann = mesh.log("ann")
-    main, branch = chain(ann.twin(), "main", 9), chain(ann.twin(), "branch", 4)
-    lane = fill(Lane(mesh.id, branch_entries_max=3), *main, *branch[:3])
-    assert place(lane, branch[3]) is Place.FULL
-    assert place(lane, branch[2]) is Place.HELD
+    main, branch = chain(ann.twin(), "main", 5), chain(ann.twin(), "branch", 3)
+    lane = fill(Lane(mesh.id), *main)
+    assert lane.stray(None) == 0
+    fill(lane, *branch)
+    assert lane.stray(None) == 8
+    assert lane.stray(lane.path(4, main[3].id)) == 4
+    assert lane.stray(lane.path(2, branch[1].id)) == 6
 
 
 def test_fork_and_proof_do_not_depend_on_the_order(mesh: Mesh) -> None:

@@ -43,7 +43,7 @@ def create(host: Host) -> bytes | None:
 
 
 def is_provisional(host: Host, of: Host) -> bool:
-    return host.engine.replica.held.ledger.provisional(of.signer.public)
+    return host.engine.replica.held.ledger.join_keys.provisional(of.signer.public)
 
 
 def counts(host: Host, of: Host) -> bool:

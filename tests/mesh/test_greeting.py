@@ -210,7 +210,9 @@ def test_a_ticket_admits_its_bearer(world: World) -> None:
     caller.tell(caller.hello(join_of(caller, ticket, grant_of(world, ticket))))
     assert caller.is_in
     assert NEW.public in ann.engine.replica.held.ledger.members()
-    assert not ann.engine.replica.held.ledger.provisional(NEW.public), "the inviter pins at once"
+    assert not ann.engine.replica.held.ledger.join_keys.provisional(NEW.public), (
+        "the inviter pins at once"
+    )
 
 
 def test_a_ticket_is_used_once(world: World) -> None:

@@ -53,8 +53,8 @@ class Oracle:
         self.entries = {i: given[i] for i in self.result.held}
         self.bodies = {i: _body(entry) for i, entry in self.entries.items()}
         self.births: dict[bytes, ops.Create] = {}
-        for body in self.bodies.values():
-            for op in _ops(body):
+        for entry_id, body in self.bodies.items():
+            for op in _ops(body) if entry_id in self.result.required else ():
                 if op is not None and isinstance(op.payload, ops.Create):
                     self.births[op.node] = op.payload
         self.nodes: dict[bytes, _Node] = {}
