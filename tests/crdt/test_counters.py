@@ -21,3 +21,9 @@ def test_counting_by_nothing_is_bottom() -> None:
     assert PNCounter().increment(replica=b"x", amount=0) == PNCounter()
     down = PNCounter().increment(replica=b"x", amount=-4)
     assert (down.value, dict(down.totals)) == (-4, {b"x": (0, 4)})
+
+
+def test_a_delta_has_nothing_of_a_total_that_the_other_has() -> None:
+    here = PNCounter({b"x": (3, 5), b"y": (7, 1), b"z": (2, 2)})
+    there = PNCounter({b"x": (3, 2), b"y": (4, 1), b"z": (2, 2)})
+    assert here.delta_since(there) == PNCounter({b"x": (0, 5), b"y": (7, 0)})

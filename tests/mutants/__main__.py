@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.mutants.judge import Verdicts
+from tests.mutants.judge import Verdicts, is_judged
 from tests.mutants.stage import STAGES_OF, prepare
 from tests.mutants.work import confirm, run
 
@@ -28,7 +28,7 @@ def main() -> int:
         if not said.survivors:
             prepare(stage)
             run(stage, again=said.again)
-            confirm(stage)
+            confirm(stage, is_judged=is_judged)
         verdicts = Verdicts.read(stage)
         print(verdicts.table())
         for mutant in verdicts.unjudged():

@@ -65,6 +65,17 @@ class Mutant:
         return f"## {self.key}\n{self.diff}"
 
 
+def read_rules() -> tuple[Rule, ...]:
+    """All judgements."""
+    with JUDGED.open("rb") as file:
+        return tuple(Rule(**row) for row in tomllib.load(file).get("rule", ()))
+
+
+def is_judged(key: str, diff: str) -> bool:
+    """Whether a mutant was looked at before."""
+    return any(rule.covers(Mutant(key, diff)) for rule in read_rules())
+
+
 @frozen
 class Verdicts:
     """The state of one stage."""
@@ -90,9 +101,7 @@ class Verdicts:
                 else:
                     survivors.append(Mutant(key, row["diff"]))
             counts[meant] += 1
-        with JUDGED.open("rb") as file:
-            rules = tuple(Rule(**row) for row in tomllib.load(file).get("rule", ()))
-        return cls(stage.package, counts, tuple(survivors), rules)
+        return cls(stage.package, counts, tuple(survivors), read_rules())
 
     def judged(self) -> Counter[str]:
         verdicts = [self._verdict(mutant) for mutant in self.survivors]

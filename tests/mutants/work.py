@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -41,12 +41,12 @@ def verdicts(stage: Stage) -> dict[str, int | None]:
     return found
 
 
-def confirm(stage: Stage) -> None:
+def confirm(stage: Stage, *, is_judged: Callable[[str, str], bool]) -> None:
     """
     Write each survivor into the source; run its module's and all tests that reach it in earnest.
 
     This is slow, and fair: mutmut switches mutants on only after all is imported, which what runs
-    at import does not feel, and its runs try few examples.
+    at import does not feel, and its runs try few examples. Those that were judged are spared it.
     """
     known, reaching = read_confirmed(stage), _reaching(stage)
     for key, code in verdicts(stage).items():
@@ -56,8 +56,11 @@ def confirm(stage: Stage) -> None:
         row = known.get(key)
         if row is not None and row["diff"] == diff:
             continue
-        with _applied(stage, key):
-            killed = _fails(stage, [*_own(stage, key), *sorted(reaching.get(_function(key), ()))])
+        killed = False
+        if not is_judged(key, diff):
+            with _applied(stage, key):
+                tests = [*_own(stage, key), *sorted(reaching.get(_function(key), ()))]
+                killed = _fails(stage, tests)
         known[key] = {"diff": diff, "killed": killed}
         confirmed(stage).write_text(json.dumps(known, indent=1))
 
