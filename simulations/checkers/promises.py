@@ -48,6 +48,8 @@ class Book:
     entries: dict[bytes, None] = field(factory=dict)
     created: dict[bytes, None] = field(factory=dict)
     sums: Counter[Cell] = field(factory=Counter)
+    #: What of a sum was taken away: of a home that was put back either part may be gone alone.
+    taken: Counter[Cell] = field(factory=Counter)
     appended: Counter[Item] = field(factory=Counter)
 
 
@@ -108,6 +110,7 @@ class Promises(Watcher):
         match write:
             case Increment(amount=amount):
                 book.sums[_cell(write)] += amount
+                book.taken[_cell(write)] += min(amount, 0)
             case Append(value=value):
                 book.appended[_cell(write), encode(value)] += 1
             case SetRegister(value=value):

@@ -205,7 +205,8 @@ class Exact(Checker):
         for number, book in self._promises.books.items():
             if number in self._promises.copies:
                 for cell, amount in book.sums.items():
-                    _widen(spare, cell, amount)
+                    _widen(spare, cell, book.taken[cell])
+                    _widen(spare, cell, amount - book.taken[cell])
             else:
                 for cell, amount in book.sums.items():
                     sums[cell] += amount
