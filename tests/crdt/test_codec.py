@@ -98,6 +98,12 @@ def test_what_has_no_first_item_is_refused(data: bytes) -> None:
         first(data)
 
 
+def test_what_stands_below_a_named_thing_is_looked_at_too() -> None:
+    for wrapped in ((Kind.DATA, (1.5,)), (Pair(b"", ""), ((1.5,),))):
+        with pytest.raises(CodecError):
+            encode(wrapped)
+
+
 def test_named_tuples_encode_as_tuples() -> None:
     # Bytes that look like an int out of range, in a level without any int.
     value = ((b"\xcf" + b"\xff" * 8, "\u00cf" * 9),)
