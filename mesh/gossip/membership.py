@@ -129,7 +129,8 @@ class Membership:
     def refused(self, link: int) -> None:
         """One side ends the link for what it was told: the next attempt will end the same way."""
         if (held := self._links.get(link)) is not None:
-            self._targets[held.peer].accepted = False
+            target = self._targets[held.peer]
+            target.accepted, target.refused = False, True
 
     def learned(self, node: bytes, addresses: Iterable[Address], now: Now) -> list[Effect]:
         """Somebody names addresses of a peer."""
@@ -248,7 +249,7 @@ class Membership:
             target.failed(reason, now.mono_ms, self._random)
             self._tidy(held.peer)
             return []
-        target.failures = 0
+        target.failures, target.refused = 0, False
         target.pause(now.mono_ms, self._random)
         return self._remember(target, now)
 
@@ -312,9 +313,7 @@ class Membership:
                 known for known, target in self._targets.items() if address in target.addresses
             ]
             key = owners[0] if owners else address
-        target = self._target(key)
-        target.add(address)
-        target.wake(now.mono_ms)
+        self._target(key).hinted(address, now.mono_ms)
 
     # Dials
 

@@ -54,6 +54,8 @@ class Target:
     remembered: bool = False
     link: int | None = None
     accepted: bool = False
+    #: One side ended the last link for what the other is, and none has gone well since.
+    refused: bool = False
     dialing: Address | None = None
     #: Addresses that this round has still to try.
     round: list[Address] = field(factory=list)
@@ -95,8 +97,19 @@ class Target:
         doubled = REDIAL_MS_MIN << min(max(self.failures - 1, 0), 16)
         self.next_ms = now_ms + int(min(doubled, REDIAL_MS_MAX) * (0.75 + random.random() / 2))
 
-    def wake(self, now_ms: int) -> None:
-        """Somebody says that it is there: dial soon, but not in a burst if many say so."""
+    def hinted(self, address: Address, now_ms: int) -> None:
+        """
+        Somebody says that it is there: dial soon, but not in a burst if many say so.
+
+        That it is where it refused is no news. Every dial of such a node lets others tell of it,
+        so that their word would end the back-off of all for ever.
+        """
+        is_news = not self.refused or address not in self.addresses
+        self.add(address)
+        if is_news:
+            self._wake(now_ms)
+
+    def _wake(self, now_ms: int) -> None:
         soonest = now_ms if self.tried_ms is None else max(now_ms, self.tried_ms + REDIAL_MS_MIN)
         self.failures = 0
         self.next_ms = min(self.next_ms, soonest)

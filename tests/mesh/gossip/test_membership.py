@@ -142,6 +142,49 @@ def test_a_fresh_hint_ends_the_pause_but_not_in_a_burst() -> None:
     assert machine.deadline == tried + 600 + REDIAL_MS_MIN
 
 
+def refuse(machine: Membership, link: int, now_ms: int) -> int:
+    """The peer's hello is accepted, and then it says goodbye; until when the next dial waits."""
+    machine.handle(Tick(), at(now_ms))
+    machine.handle(opened(link, LOW, outbound=True, address=HERE), at(now_ms))
+    machine.accepted(link, (HERE,), "low", at(now_ms))
+    machine.refused(link)
+    machine.handle(LinkClosed(link, "goodbye"), at(now_ms))
+    assert machine.deadline is not None
+    return machine.deadline - now_ms
+
+
+def test_who_has_refused_is_not_dialled_sooner_for_hints_of_what_is_known() -> None:
+    machine = membership(remembered(LOW, HERE))
+    now, pauses = 0, []
+    for link in range(6):
+        pauses.append(refuse(machine, link, now))
+        due = now + pauses[-1]
+        # Each node that lets it in tells all others of it, and they tell this one.
+        assert machine.learned(LOW, [HERE], at(due - 1)) == []
+        assert machine.handle(Found(HERE, "mdns", None), at(due - 1)) == []
+        assert machine.deadline == due
+        now = due
+    assert pauses == [500, 1000, 2000, 4000, 5000, 5000]
+    # Only an address that is new is news.
+    assert machine.learned(LOW, [THERE], at(now - 1)) == [Connect(HERE, LOW)]
+
+
+def test_who_was_let_in_since_it_refused_is_dialled_on_a_hint_again() -> None:
+    machine = membership(remembered(LOW, HERE))
+    now = 0
+    for link in range(5):
+        now += refuse(machine, link, now)
+    machine.handle(Tick(), at(now))
+    machine.handle(opened(9, LOW, outbound=True, address=HERE), at(now))
+    machine.accepted(9, (HERE,), "low", at(now))
+    machine.handle(LinkClosed(9, "silence"), at(now))
+    for _ in range(5):
+        now = machine.deadline or 0
+        machine.handle(Tick(), at(now))
+        machine.handle(DialFailed(HERE, "unreachable"), at(now))
+    assert machine.learned(LOW, [HERE], at(now + REDIAL_MS_MIN)) == [Connect(HERE, LOW)]
+
+
 def test_an_unknown_address_becomes_the_peer_that_answers() -> None:
     machine = membership()
     assert machine.handle(Found(HERE, "ticket"), at(0)) == [Connect(HERE, None)]
