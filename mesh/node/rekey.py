@@ -11,6 +11,7 @@ aside (`mesh.replica.succession`).
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import frozen
@@ -18,7 +19,7 @@ from attrs import frozen
 from capability.keys import SeedSigner
 from crdt.codec import encode
 from mesh.core.errors import Conflict, Precondition, StorageError, UsageError
-from mesh.core.records import PutMeta
+from mesh.core.records import PutMeta, Record
 from mesh.node.repair import lay_database, read_files, remains_of
 from mesh.node.setup import META_TICKET_PEERS, read_ticket, refuse_expired
 from mesh.node.swap import keep_aside, keep_key_aside, new_database, new_key, put_in_place, remove
@@ -100,20 +101,23 @@ def _rekey(home: Home, ticket_text: str, wall_ms: int, mode: bytes) -> Rekeyed:
         wall_ms=wall_ms,
         is_signed=lambda entry: Salvage.is_signed(entry, mesh_id),
     )
-    new_key(home).unlink(missing_ok=True)
-    signer = SeedSigner(create_key(new_key(home)))
-    name = found.meta.get(META_NAME, b"").decode()
-    grant = member_grant(ticket, facts, signer.public, name, wall_ms)
-    metas = {
-        record.key: record.value
-        for record in membership(ticket, facts, grant, 1, name=name)
-        if isinstance(record, PutMeta)
-    }
-    metas[META_TICKET_PEERS] = encode(ticket.addresses)
-    remove(new_database(home))
-    lay_database(new_database(home), found, estate.records(signer.public, metas, mode))
-    old_key = keep_key_aside(home)
-    aside = keep_aside(home, word="old", is_key_new=True)
+    try:
+        new_key(home).unlink(missing_ok=True)
+        signer = SeedSigner(create_key(new_key(home)))
+        name = found.meta.get(META_NAME, b"").decode()
+        grant = member_grant(ticket, facts, signer.public, name, wall_ms)
+        metas = _metas(membership(ticket, facts, grant, 1, name=name))
+        metas[META_TICKET_PEERS] = encode(ticket.addresses)
+        remove(new_database(home))
+        lay_database(new_database(home), found, estate.records(signer.public, metas, mode))
+        old_key = keep_key_aside(home)
+        aside = keep_aside(home, word="old", is_key_new=True)
+    except BaseException:
+        # Refused or interrupted: the home is the old one, and nothing of the new one takes space.
+        if not repair_mark(home.database_path).exists():
+            remove(new_database(home))
+            new_key(home).unlink(missing_ok=True)
+        raise
     put_in_place(home)
     return Rekeyed(
         aside,
@@ -123,6 +127,10 @@ def _rekey(home: Home, ticket_text: str, wall_ms: int, mode: bytes) -> Rekeyed:
         stranded=len(estate.stranded),
         unreadable=estate.unreadable,
     )
+
+
+def _metas(records: Iterable[Record]) -> dict[str, bytes]:
+    return {record.key: record.value for record in records if isinstance(record, PutMeta)}
 
 
 __all__ = ["Rekeyed", "rekey_home"]

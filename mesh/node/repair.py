@@ -188,7 +188,15 @@ def remains_of(found: Salvage, mesh_id: bytes, *, is_damaged: bool) -> Remains:
 
 
 def lay_database(new: Path, found: Salvage, records: Sequence[Record]) -> None:
-    """Write a whole database, durable when it returns."""
+    """Write a whole database, durable when it returns; nothing of it is left if that fails."""
+    try:
+        _lay(new, found, records)
+    except BaseException:
+        remove(new)
+        raise
+
+
+def _lay(new: Path, found: Salvage, records: Sequence[Record]) -> None:
     SqliteStore(new).close()
     lay_events(new, found)
     with SqliteStore(new) as store:

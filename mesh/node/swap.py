@@ -15,11 +15,14 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
+from mesh.core.errors import StorageError
 from mesh.storage import Home
 from mesh.storage.keyfile import sync_folder
 from mesh.storage.schema import repair_mark
 from mesh.storage.wal import wal_of
 
+#: A file of a swap that is being written. A kill leaves it; the next swap removes it.
+PART: Final = "mesh.db.part"
 #: The second word of a mark: the new database and its key are whole, only their places are left.
 _NEW_KEY: Final = "key"
 
@@ -35,15 +38,31 @@ def new_key(home: Home) -> Path:
 
 
 def aside_of(home: Home) -> Path:
-    """The old database that a mark names."""
-    words = repair_mark(home.database_path).read_text().split()
-    return home.database_path.with_name(words[0])
+    """The old database that a mark names. Raises StorageError if the mark is damaged."""
+    return home.database_path.with_name(_words(home)[0])
 
 
 def is_new_key(home: Home) -> bool:
-    """Whether a change of key was interrupted when all that was left was to put it in place."""
-    mark = repair_mark(home.database_path)
-    return mark.exists() and mark.read_text().split()[1:] == [_NEW_KEY]
+    """
+    Whether a change of key was interrupted when all that was left was to put it in place.
+
+    Raises:
+        StorageError: The mark is damaged.
+    """
+    return repair_mark(home.database_path).exists() and _words(home)[1:] == [_NEW_KEY]
+
+
+def _words(home: Home) -> list[str]:
+    path = home.database_path
+    mark = repair_mark(path)
+    words = mark.read_bytes().decode(errors="replace").split()
+    if not words or not words[0].startswith(path.name + ".") or "/" in words[0]:
+        raise StorageError(
+            f"{mark}: does not name the old database",
+            hint=f"write the name of the newest {path.name}.damaged-… or {path.name}.old-… that "
+            "stands beside it into it, then try again",
+        )
+    return words
 
 
 def put_in_place(home: Home) -> None:
@@ -61,6 +80,10 @@ def put_in_place(home: Home) -> None:
 
 def keep_key_aside(home: Home) -> Path:
     """Another name for the old key: whoever needs it again finds it there."""
+    for known in sorted(home.path.glob(f"{home.key_path.name}.old-*")):
+        if known.samefile(home.key_path):
+            # Of a change that was cut off: one key needs no third name.
+            return known
     aside = _free(home.key_path, "old")
     os.link(home.key_path, aside, follow_symlinks=False)
     sync_folder(home.path)
@@ -78,23 +101,35 @@ def keep_aside(home: Home, *, word: str = "damaged", is_key_new: bool = False) -
     path = home.database_path
     mark = repair_mark(path)
     aside = _free(path, word)
-    for old, copy in ((path, aside), (wal_of(path), wal_of(aside))):
+    # The write-ahead log first: where the database has its name, the copy is whole.
+    for old, copy in ((wal_of(path), wal_of(aside)), (path, aside)):
         if old.exists():
-            _copy(old, copy)
-    with mark.open("w") as file:
-        file.write(f"{aside.name} {_NEW_KEY}" if is_key_new else aside.name)
-        file.flush()
-        os.fsync(file.fileno())
+            _whole(copy, old)
+    sync_folder(path.parent)
+    _whole(mark, f"{aside.name} {_NEW_KEY}" if is_key_new else aside.name)
     sync_folder(path.parent)
     return aside
 
 
-def _copy(old: Path, copy: Path) -> None:
+def _whole(path: Path, content: Path | str) -> None:
+    """A new file that is there with all of *content* or, should anything come between, not."""
+    part = path.parent / PART
+    part.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with old.open("rb") as source, closing(os.fdopen(os.open(copy, flags, 0o600), "wb")) as target:
-        shutil.copyfileobj(source, target)
-        target.flush()
-        os.fsync(target.fileno())
+    try:
+        with closing(os.fdopen(os.open(part, flags, 0o600), "wb")) as target:
+            if isinstance(content, str):
+                target.write(content.encode())
+            else:
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(target.fileno())
+        part.replace(path)
+    except BaseException:
+        # On a full disk half a copy would only take the space that a person is making.
+        part.unlink(missing_ok=True)
+        raise
 
 
 def remove(*paths: Path) -> None:

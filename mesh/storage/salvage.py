@@ -27,6 +27,20 @@ _PAGE: Final = 4096
 #: No entry takes less; so a file of a given size can hold no more of them.
 _ENTRY_BYTES_MIN: Final = 200
 _CHAIN_BYTES_MAX: Final = 64 * 1024
+#: What the disk or the machine says, not the file; but for a sector that cannot be read.
+_REFUSALS: Final = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }
+)
+_BAD_SECTORS: Final = frozenset(
+    {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+)
 _META_KEYS: Final = (
     "mesh_id",
     "name",
@@ -108,7 +122,8 @@ def _has_tables(path: Path) -> bool:
     with closing(_open(path)) as connection:
         try:
             connection.execute("SELECT n, header FROM log LIMIT 0")
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            _refuse_unread(error)
             return False
     return True
 
@@ -157,7 +172,8 @@ def _read_log(connection: sqlite3.Connection, path: Path, found: Salvage) -> Non
     for n in range(1, size // _ENTRY_BYTES_MIN + 2):
         try:
             row = connection.execute(query, (n,)).fetchone()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            _refuse_unread(error)
             failed.append(n)
             continue
         if row is None:
@@ -203,8 +219,21 @@ def _rows(
 ) -> Iterator[tuple[Any, ...]]:
     try:
         yield from connection.execute(query, values)
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        _refuse_unread(error)
         found.unreadable += 1
+
+
+def _refuse_unread(error: sqlite3.Error) -> None:
+    """
+    Raise *error* unless it speaks of what stands in the file.
+
+    SQLite writes to read (the index of a write-ahead log), so a disk without space refuses reads,
+    too: what it refuses is whole, and a home without it would have lost it.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code & 0xFF in _REFUSALS and code not in _BAD_SECTORS:
+        raise error
 
 
 __all__ = ["Salvage", "lay_events", "salvage"]

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -256,7 +257,9 @@ class Yard:
                 assert by_id[promise.entry].header.hlc == promise.hlc
             else:
                 stamps.append(promise.hlc)
-        assert len(set(stamps)) == len(stamps), "a stamp was given out twice"
+        twice = {stamp for stamp, count in Counter(stamps).items() if count > 1}
+        whose = [promise for promise in promises if promise.hlc in twice]
+        assert not twice, f"a stamp was given out twice: {whose}"
         for story in self.story:
             assert set(story.grants) <= set(by_id), "an acknowledged grant is lost"
 

@@ -117,8 +117,9 @@ class Writer:
                 await self.submit([self.rnd.choice(self.local_writes(k))], LOCAL)
             case 3:
                 label = f"{self.name}.{k}"
-                await self.submit([AddToSet(self.task, 0, "labels", label)])
-                self.labels.append(label)
+                # Removing what was never added is no operation: its answer has no stamp of its own.
+                if await self.submit([AddToSet(self.task, 0, "labels", label)]):
+                    self.labels.append(label)
             case 4 if self.labels:
                 label = self.labels.pop(self.rnd.randrange(len(self.labels)))
                 await self.submit([RemoveFromSet(self.task, 0, "labels", label)])
@@ -126,7 +127,7 @@ class Writer:
                 await self.grant()
             case 6 if k % 8 == 0:
                 # As `mesh sync` does; this is also when a snapshot is taken.
-                await self.node.seal()
+                await self.seal()
             case 5 | 6:
                 # Another session: a group of its own, and at first a grant of its own.
                 session = self.rnd.choice(["agent", f"agent-{self.name}-{k % 3}"])
@@ -170,6 +171,13 @@ class Writer:
         assert isinstance(done, Submitted)
         say("ack", number, done.hlc, done.entry.hex())
         return True
+
+    async def seal(self) -> None:
+        try:
+            await self.node.seal()
+        except MeshError as error:
+            say("error", next(self.ids), f"{type(error).__name__}: {error} ({error.__cause__!r})")
+            await trio.sleep(REFUSED_S)
 
     async def grant(self) -> None:
         number = next(self.ids)
