@@ -18,6 +18,7 @@ from capability.errors import CapabilityError
 from capability.form import record
 from crdt.codec import decode
 from mesh.core.records import PutEvents
+from mesh.replica.found import META_FOUND
 from mesh.replica.founding import META_MESH, META_MESH_NAME, META_NAME
 from mesh.replica.rebuilding import Rebuilt, Remains, rebuild
 from mesh.replica.recovery import META_BLOCKED, META_KEPT, META_RECOVER, WAIT_FOR_ALL
@@ -41,6 +42,7 @@ _METAS: Final = (
     META_BLOCKED,
     META_RECOVER,
     META_KEPT,
+    META_FOUND,
 )
 _PROOF_BYTES_MAX: Final = 2048
 

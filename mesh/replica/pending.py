@@ -90,6 +90,8 @@ class PendingRows:
     next_slot: int = 1
     #: When the oldest row is to be sealed, monotonic ms.
     due_ms: int | None = None
+    #: Rows up to this slot wait for a peer's word (`mesh.replica.found`).
+    found_until: int = 0
     _by_node: dict[bytes, list[int]] = field(factory=dict)
 
     def __len__(self) -> int:
@@ -106,6 +108,9 @@ class PendingRows:
         if not isinstance(row.write, Append):
             for slot in self._by_node.get(row.write.node, ()):
                 old = self.rows[slot]
+                if slot <= self.found_until:
+                    # What was found may be dropped; what is written now may not.
+                    continue
                 if old.cell == row.cell and old.session == row.session:
                     if isinstance(row.write, Increment) and isinstance(old.write, Increment):
                         total = old.write.amount + row.write.amount
@@ -140,10 +145,18 @@ class PendingRows:
         """Put back what was drained and could not be sealed."""
         self._put(slot, row)
 
-    def drain(self) -> list[tuple[int, Row]]:
-        """Take all rows, by session and slot."""
-        drained = sorted(self.rows.items(), key=lambda item: (item[1].session, item[0]))
-        self.rows = {}
-        self._by_node = {}
+    def drain(self, *, whole: bool) -> list[tuple[int, Row]]:
+        """Take the rows, by session and slot; those that were found only if *whole*."""
+        least = 0 if whole else self.found_until
+        drained = [(slot, row) for slot, row in self.rows.items() if slot > least]
+        self.drop([slot for slot, _ in drained])
         self.due_ms = None
-        return drained
+        return sorted(drained, key=lambda item: (item[1].session, item[0]))
+
+    def drop(self, slots: list[int]) -> None:
+        """Forget these rows."""
+        for slot in slots:
+            node = self.rows.pop(slot).write.node
+            self._by_node[node].remove(slot)
+            if not self._by_node[node]:
+                del self._by_node[node]

@@ -15,11 +15,10 @@ from attrs import define
 
 from capability.bodies import MEMBER, SESSION, PinRow
 from capability.entry import LANE_AUTHORITY, Entry, SignedHeader
-from capability.errors import CapabilityError, FormError
+from capability.errors import CapabilityError
 from capability.keys import Signer
 from capability.notary import ED25519, Notary
 from crdt.codec import encode
-from crdt.errors import CodecError
 from mesh.core.effects import Effect, Emit, Log, Persist
 from mesh.core.errors import StorageError
 from mesh.core.events import Event
@@ -28,6 +27,7 @@ from mesh.core.ports import LogReader
 from mesh.core.records import PutEvents, PutMeta, PutProof, PutSnapshot, Record
 from mesh.replica import snapshot
 from mesh.replica.admission import Admission, BadEntry, Outcome
+from mesh.replica.found import FoundRows, load_rows
 from mesh.replica.held import Held, LaneKey
 from mesh.replica.loading import load_held
 from mesh.replica.pending import PendingRows
@@ -62,6 +62,7 @@ class Replica:
     writer: Writer
     port: Serving
     recovery: Recovery
+    found: FoundRows
     reissue: Reissue
     next_cursor: int
     snapshot_n: int = 0
@@ -90,11 +91,9 @@ class Replica:
             wall_ms=now.wall_ms,
             rules=RULES_VERSION,
         )
-        pending = _pending(reader)
+        pending = load_rows(reader)
         for row in pending.rows.values():
             held.clock.observe(row.hlc)
-        if pending.rows:
-            pending.due_ms = now.mono_ms
         serving = Serving(held, mesh_id)
         held.moved.update(held.ledger.lanes())
         serving.refresh()
@@ -112,6 +111,7 @@ class Replica:
             writer=writer,
             port=serving,
             recovery=recovery,
+            found=FoundRows.load(reader, held, signer.public, pending, now),
             reissue=Reissue.load(reader, held, writer),
             next_cursor=reader.last_cursor() + 1,
             snapshot_n=kept[0] if kept is not None else 0,
@@ -337,7 +337,8 @@ class Replica:
     def _recover(self) -> list[Effect]:
         """Let the pen go, once the own log is whole again."""
         recovery = self.recovery
-        records, recovery.unsaved = recovery.unsaved, []
+        records, recovery.unsaved = recovery.unsaved + self.found.unsaved, []
+        self.found.unsaved = []
         effects: list[Effect] = [Persist(tuple(records))] if records else []
         if not recovery.is_active or self.writer.blocked == PARTED:
             return effects
@@ -348,9 +349,10 @@ class Replica:
         more, fresh = recovery.finish(self.signer, self.mesh_id)
         self.writer.blocked = ""
         self.writer.fresh += fresh
-        self.pending.due_ms = 0 if self.pending.rows else None
         self.port.refresh()
-        return effects + more
+        dropped = self.found.recovered()
+        self.pending.due_ms = 0 if self.pending.rows else None
+        return effects + more + ([Persist(tuple(dropped))] if dropped else [])
 
     def say_again(self, equal: Callable[[], Iterable[bytes]], now: Now) -> list[Effect]:
         """Re-issue what an old key has left, once enough peers are known to be *equal* to this."""
@@ -383,17 +385,7 @@ class Replica:
         if self.recovery.is_active and not self.recovery.note(peer, heads):
             self._stop_writing(PARTED)
             return RESTORED
+        if not self.recovery.is_active and not self.writer.blocked:
+            self.found.heard(heads)
         # Whoever holds less would ask for what others hold otherwise, and so spread the fork.
         return RESTORED if self.writer.blocked == RESTORED else ""
-
-
-def _pending(reader: LogReader) -> PendingRows:
-    pending = PendingRows()
-    try:
-        pending.load(reader.pending())
-    except (CodecError, FormError) as error:
-        raise StorageError(
-            f"a local write that waits cannot be read: {error}",
-            hint="the log is damaged; run `mesh doctor`",
-        ) from error
-    return pending

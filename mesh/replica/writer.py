@@ -249,10 +249,15 @@ class Writer:
         named = {
             write.parent if isinstance(write, Create) else write.node for write in request.writes
         }
-        return self.seal_pending(now) if any(map(self.pending.touches, named)) else []
+        touched = any(map(self.pending.touches, named))
+        return self.seal_pending(now, whole=True) if touched else []
 
-    def seal_pending(self, now: Now) -> list[Effect]:
-        """Turn all rows into entries, with the stamps at which they were written."""
+    def seal_pending(self, now: Now, *, whole: bool = False) -> list[Effect]:
+        """
+        Turn rows into entries, with the stamps at which they were written.
+
+        Those that were found at the start are left until a peer has spoken, unless *whole*.
+        """
         if self.blocked:
             self.pending.due_ms = None
             return []
@@ -261,7 +266,7 @@ class Writer:
             # The group was opened before a row was written, and an operation has no age below 0.
             effects += self.seal()
         births = self.held.store.judging_births()
-        for slot, row in self.pending.drain():
+        for slot, row in self.pending.drain(whole=whole):
             session = session_id(row.session)
             try:
                 authority = self.standing.covering([row.operation(0)], session, now, births=births)

@@ -52,6 +52,7 @@ _META_KEYS: Final = (
     "blocked",
     "recover",
     "kept",
+    "rows_found",
     "stranded",
     "reissue",
 )

@@ -84,8 +84,6 @@ class Promises(Watcher):
         return self.books.setdefault(host.number, Book())
 
     def submitted(self, host: Host, request: Submit) -> None:
-        if not host.is_honest:
-            return
         self.open[host.number, request.request] = request
         for write in request.writes:
             if isinstance(write, RemoveFromSet):
@@ -94,6 +92,9 @@ class Promises(Watcher):
                 self.multi.setdefault(_cell(write), set()).add(encode(write.value))
 
     def answered(self, host: Host, reply: Reply) -> None:
+        if not host.is_honest and reply.error is None:
+            # Nobody is held to what such a host says; what it wrote may show all the same.
+            return
         request = self.open.pop((host.number, reply.request), None)
         if request is None or reply.error is not None:
             return

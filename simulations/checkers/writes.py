@@ -72,7 +72,8 @@ class Kept(Checker):
                     sealed += [rows.pop(slot) for slot in slots if slot in rows]
                 case PutEntry(entry=entry, own=True):
                     entries.append(entry)
-        if sealed and host.is_honest:
+        # Rows of a home that was put back may have been sealed before: then they are dropped.
+        if sealed and host.is_honest and host.number not in self._promises.copies:
             self._sealed(host, sealed, entries)
 
     def _sealed(self, host: Host, rows: Iterable[bytes], entries: Iterable[Entry]) -> None:

@@ -128,6 +128,8 @@ def test_members_agree_after_any_party(number: int) -> None:
         party.step()
     for node in nodes:
         assert not node.replica.writer.blocked
+        # Rows that a restart has found wait for a peer's word, which a hello brings.
+        assert node.replica.check_heads(node.replica.port.heads_of(node.replica.author)) == ""
         node.run(node.replica.seal_pending(node.now))
         assert node.replica.counts()["pending"] == 0
     entries = [entry for node in nodes for entry in node.log()]

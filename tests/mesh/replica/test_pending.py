@@ -62,6 +62,13 @@ def test_rows_of_a_session_coalesce() -> None:
     before = list(desk.node.replica.pending.rows.values())
     desk.node.reload()
     assert list(desk.node.replica.pending.rows.values()) == before
+    # Whether they were sealed before the restart only a peer can tell.
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    assert list(desk.node.replica.pending.rows.values()) == before
+    replica = desk.node.replica
+    assert replica.check_heads((None, None)) == ""
+    assert replica.pending.found_until, "who knows nothing of this log can tell nothing"
+    assert replica.check_heads(replica.port.heads_of(replica.author)) == ""
     desk.node.run(desk.node.replica.seal_pending(desk.node.now))
     cell = desk.node.replica.store.cell(desk.task, (0, "n", 7))
     assert cell.total == 15  # type: ignore[union-attr]

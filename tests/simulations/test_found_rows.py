@@ -1,0 +1,88 @@
+"""A home that is put back from a copy seals no LOCAL write that it had sealed before."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.core.inputs import LOCAL
+from mesh.core.writes import Append, Create, Increment
+from mesh.replica.writer import Submitted
+from mesh.worknode import reading
+from mesh.worknode.cells import LOG
+from simulations.run import is_settled, recover
+from simulations.watch import Watcher
+from simulations.world import World
+
+
+class Answers(Watcher):
+    """What was created."""
+
+    def __init__(self) -> None:
+        self.created: list[bytes] = []
+
+    def answered(self, host: object, reply: object) -> None:
+        value = getattr(reply, "value", None)
+        if isinstance(value, Submitted):
+            self.created += value.created
+
+
+def three_hosts() -> tuple[World, bytes]:
+    world, answers = World(seed=4), Answers()
+    world.watch.add(answers)
+    world.spawn(3)
+    world.run(until_s=8)
+    root = world.hosts[0].running.replica.store.root
+    world.submit(world.hosts[0], Create(root, "task", nonce=bytes(16)))
+    world.run(until_s=10)
+    return world, answers.created[0]
+
+
+@pytest.mark.parametrize("alone_s", [0.0, 25.0])
+@pytest.mark.parametrize("more", [0, 2])
+def test_a_row_that_was_sealed_is_not_sealed_again(alone_s: float, more: int) -> None:
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.submit(host, Append(node, 0, "notes", "once"), level=LOCAL)
+    world.run(until_s=11)
+    backup = host.disk.copied()
+    assert backup.store.pending()
+    for _ in range(more):
+        # They coalesce with the row, so that what is sealed is later and larger than what was kept.
+        world.submit(host, Increment(node, 0, "spent", 5), level=LOCAL)
+    world.run(until_s=30)
+    assert is_settled(world)
+    assert not host.disk.store.pending()
+    host.die()
+    host.disk.replace(backup.store)
+    world.doctor.call()
+    if alone_s:
+        world.partition({0, 1}, {2}, during=(world.now_s, world.now_s + alone_s))
+    host.start()
+    world.run(until_s=world.now_s + alone_s + 30)
+    recover(world)
+    for one in world.hosts:
+        seen = reading.look(one.running.replica, node)
+        assert seen.total(0, "spent") == 3 + 5 * more
+    store = world.hosts[0].running.replica.store
+    notes = [value for _, value in store.cell(node, (0, "notes", LOG)).dots.values()]
+    assert notes == ["once"]
+
+
+def test_rows_that_nobody_has_sealed_are_sealed_when_a_peer_has_spoken() -> None:
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.run(until_s=11)
+    host.die()
+    world.partition({0, 1}, {2}, during=(11.0, 40.0))
+    host.start()
+    world.run(until_s=12)
+    world.submit(host, Increment(node, 0, "spent", 4), level=LOCAL)
+    world.run(until_s=39)
+    # What was found waits for a peer; what was written since is sealed by itself.
+    assert len(host.disk.store.pending()) == 1
+    recover(world)
+    assert not host.disk.store.pending()
+    for one in world.hosts:
+        assert reading.look(one.running.replica, node).total(0, "spent") == 7
