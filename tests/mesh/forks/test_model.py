@@ -39,7 +39,7 @@ def held(town: Town) -> tuple[object, ...]:
     return tuple(tuple(r.table.ids) for r in replicas), tuple(waiting)
 
 
-def run(make: Callable[[], Scene], most: int, *, is_small: bool) -> int:
+def run(make: Callable[[], Scene], most: int) -> int:
     scene = make()
     start = Town(scene.mesh, scene.base)
     cases = list(deals(scene))
@@ -56,20 +56,19 @@ def run(make: Callable[[], Scene], most: int, *, is_small: bool) -> int:
             continue
         seen.add(situation)
         town.exchange((first, last, by_seed(number))[number % 3])
-        if not is_small:
-            town.follow_the_definitions()
+        town.follow_the_definitions()
     return len(seen)
 
 
 @pytest.mark.parametrize("make", SCENES)
 def test_replicas_end_equal_and_as_defined(make: Callable[[], Scene]) -> None:
-    assert run(make, FEW, is_small=False) > FEW // 3
+    assert run(make, FEW) > FEW // 3
 
 
 @pytest.mark.parametrize("make", SCENES)
 def test_replicas_with_full_buffers_end_equal(make: Callable[[], Scene]) -> None:
     with small_buffers():
-        assert run(make, FEW, is_small=True) > FEW // 3
+        assert run(make, FEW) > FEW // 3
 
 
 @pytest.mark.slow
@@ -78,6 +77,6 @@ def test_replicas_with_full_buffers_end_equal(make: Callable[[], Scene]) -> None
 def test_every_order(make: Callable[[], Scene], is_small: bool) -> None:
     if is_small:
         with small_buffers():
-            run(make, MANY, is_small=True)
+            run(make, MANY)
     else:
-        run(make, MANY, is_small=False)
+        run(make, MANY)

@@ -25,7 +25,7 @@ from capability.ledger import Ledger
 from capability.verdict import Verdict
 from crdt.hlc import pack
 from mesh.core.effects import Connect, Disconnect, Effect, Send
-from mesh.core.inputs import LinkOpened, Now, Received, Tick
+from mesh.core.inputs import LinkClosed, LinkOpened, Now, Received, Tick
 from mesh.core.records import PutEntry, PutMeta
 from mesh.storage.memory import MemoryStore
 from tests.mesh.replica.hand import root_hand
@@ -116,9 +116,9 @@ class Town:
     hosts: dict[str, Host] = field(factory=dict)
     _queues: dict[tuple[str, int], deque[bytes]] = field(factory=dict)
     _far: dict[tuple[str, int], tuple[str, int]] = field(factory=dict)
+    _links: int = 0
     #: Everything that was ever brought.
     entries: dict[bytes, Entry] = field(factory=dict)
-    proofs: list[Proof] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.entries = {entry.id: entry for entry in self.base}
@@ -154,7 +154,7 @@ class Town:
         """The same town once more, from its disks."""
         other = copy.copy(self)
         other.hosts, other._queues, other._far = {}, {}, {}
-        other.entries, other.proofs = dict(self.entries), list(self.proofs)
+        other.entries = dict(self.entries)
         for name, host in self.hosts.items():
             other._add(name, _copy_of(host.store))
         return other
@@ -168,7 +168,6 @@ class Town:
                 self.entries[item.id] = item
                 _, effects, offence = replica.receive([item.encode()], host.now)
             else:
-                self.proofs.append(item)
                 _, effects, offence = replica.receive_proof(*item, host.now)
             assert not offence, offence
             host._finish(effects, ())
@@ -189,13 +188,14 @@ class Town:
     def _unplug(self, host: Host) -> None:
         for end in [end for end in self._far if end[0] == host.name]:
             far = self._far.pop(end)
-            self._far.pop(far, None)
-            self._queues.pop(end, None)
-            self._queues.pop(far, None)
+            self._far.pop(far)
+            del self._queues[end], self._queues[far]
+            self.hosts[far[0]].batch([LinkClosed(far[1], "it restarts")])
 
     def link(self, one: str, two: str) -> None:
         """A link between two hosts, over which both have said hello soon."""
-        number = 2 * len(self._far) + 1
+        self._links += 2
+        number = self._links
         ends = (one, number), (two, number + 1)
         for end, far in (ends, ends[::-1]):
             self._far[end] = far
@@ -204,22 +204,30 @@ class Town:
             peer = self.hosts[far[0]].signer.public
             self.hosts[name].batch([LinkOpened(at, peer, name == one, None, bytes(32))])
 
-    def deliver(self, schedule: Schedule, steps_max: int = 20_000) -> None:
-        """Deliver what is under way, one message at a time, until nothing is."""
-        for _ in range(steps_max):
-            ends = [end for end in sorted(self._queues) if self._queues[end]]
-            if not ends:
-                return
-            name, link = ends[schedule(ends)]
-            data = self._queues[name, link].popleft()
-            self.hosts[name].batch([Received(link, data)])
-        raise AssertionError("the links do not come to rest")
-
-    def exchange(self, schedule: Schedule = first) -> None:
-        """Link all in a line, and let time pass until all agree and know it."""
+    def connect(self) -> None:
+        """Link all in a line, where they are not linked already."""
         for one, two in zip(self.names, self.names[1:], strict=False):
             if not any(end[0] == one and far[0] == two for end, far in self._far.items()):
                 self.link(one, two)
+
+    def step(self, schedule: Schedule, steps: int) -> bool:
+        """Deliver so many of the messages under way; whether none is left."""
+        for _ in range(steps):
+            ends = [end for end in sorted(self._queues) if self._queues[end]]
+            if not ends:
+                return True
+            name, link = ends[schedule(ends)]
+            data = self._queues[name, link].popleft()
+            self.hosts[name].batch([Received(link, data)])
+        return False
+
+    def deliver(self, schedule: Schedule) -> None:
+        """Deliver what is under way, one message at a time, until nothing is."""
+        assert self.step(schedule, 20_000), "the links do not come to rest"
+
+    def exchange(self, schedule: Schedule = first) -> None:
+        """Let time pass until all agree and know it."""
+        self.connect()
         end_ms = self.now_ms + QUIET_MS
         self.deliver(schedule)
         while not self.agree():
@@ -247,18 +255,19 @@ class Town:
         return ""
 
     def follow_the_definitions(self) -> None:
-        """All say what follows from what any of them holds."""
-        held = {i for host in self.hosts.values() for i in host.engine.replica.table.ids[1:]}
-        entries = [self.entries[entry_id] for entry_id in sorted(held)]
-        oracle = Oracle(self.mesh.id, entries, self.proofs, self.any.now.wall_ms)
-        replica = self.any.engine.replica
-        assert counted(self.any) == oracle.result.counted
-        assert required(self.any) == oracle.result.required
-        assert replica.state_hash() == oracle.state_hash()
-
-    @property
-    def any(self) -> Host:
-        return self.hosts[self.names[0]]
+        """Each says what follows from the entries and the proofs that it holds itself."""
+        for host in self.hosts.values():
+            replica = host.engine.replica
+            entries = [self.entries[entry_id] for entry_id in replica.table.ids[1:]]
+            proofs = [
+                proof
+                for author, lane in replica.held.ledger.lanes()
+                if (proof := replica.port.fork_proof(author, lane)) is not None
+            ]
+            oracle = Oracle(self.mesh.id, entries, proofs, host.now.wall_ms)
+            assert counted(host) == oracle.result.counted
+            assert required(host) == oracle.result.required
+            assert replica.state_hash() == oracle.state_hash()
 
     def describe(self) -> str:
         lines = [f"after {self.now_ms} ms they differ in {self.differ() or 'what they know'}"]
