@@ -3,8 +3,9 @@ LOCAL rows that a node finds at its start: were they sealed already, or not?
 
 In a home that was put back from a copy a row may wait whose entry spread long ago; sealed again, an
 increment would count twice. Only a peer can tell: rows that were found wait until one has stated
-its head of this node's log and the node holds that much. If the log has to come back first, the
-rows that it has sealed since are dropped. Rows written since the start are this home's own.
+its head of this node's log and the node holds that much, or until one holds the same as the node.
+If the log has to come back first, the rows that it has sealed since are dropped. Rows written since
+the start are this home's own.
 """
 
 from __future__ import annotations
@@ -93,9 +94,10 @@ class FoundRows:
         lane = self.held.ledger.lane(self.author, LANE_DATA)
         # Of who knows nothing of a log that is not empty nothing can be learnt.
         if lane is None or len(lane) == 0 or heads[LANE_DATA] is not None:
-            self._release()
+            self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """What was found is sealed next."""
         if self.pending.found_until:
             self.pending.found_until = 0
             self.unsaved.append(PutMeta(META_FOUND, b""))
@@ -113,7 +115,7 @@ class FoundRows:
             if slot <= until and sealed.get((session_id(row.session), node, cell), 0) >= row.hlc:
                 slots.append(slot)
         self.pending.drop(slots)
-        self._release()
+        self.release()
         records, self.unsaved = self.unsaved, []
         return [DeletePending(tuple(slots)), *records] if slots else records
 

@@ -355,7 +355,9 @@ class Replica:
         return effects + more + ([Persist(tuple(dropped))] if dropped else [])
 
     def say_again(self, equal: Callable[[], Iterable[bytes]], now: Now) -> list[Effect]:
-        """Re-issue what an old key has left, once enough peers are known to be *equal* to this."""
+        """Say what waited until enough peers are *equal*: found rows, what an old key has left."""
+        if self.pending.found_until and not self.writer.blocked and any(equal()):
+            self.found.release()
         if not self.reissue.is_active or not self.reissue.is_due(equal(), now):
             return []
         return self.seal() + self.reissue.run(now) + self.finish()

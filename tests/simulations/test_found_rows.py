@@ -86,3 +86,25 @@ def test_rows_that_nobody_has_sealed_are_sealed_when_a_peer_has_spoken() -> None
     assert not host.disk.store.pending()
     for one in world.hosts:
         assert reading.look(one.running.replica, node).total(0, "spent") == 7
+
+
+def test_a_peer_that_knew_nothing_of_this_log_tells_when_it_is_equal() -> None:
+    world = World(seed=9)
+    answers = Answers()
+    world.watch.add(answers)
+    world.spawn(2)
+    world.run(until_s=8)
+    one, host = world.hosts
+    world.partition({0}, {1}, during=(8.0, 40.0))
+    root = host.running.replica.store.root
+    world.run(until_s=14)
+    world.submit(host, Create(root, "task", nonce=bytes(16)))
+    world.run(until_s=15)
+    world.submit(host, Increment(answers.created[0], 0, "spent", 3), level=LOCAL)
+    world.run(until_s=16)
+    host.die()
+    host.start()
+    world.run(until_s=60)
+    assert not host.disk.store.pending()
+    recover(world)
+    assert reading.look(one.running.replica, answers.created[0]).total(0, "spent") == 3
