@@ -24,7 +24,7 @@ from mesh.node.repair import lay_database, read_files, remains_of
 from mesh.node.setup import META_TICKET_PEERS, read_ticket, refuse_expired
 from mesh.node.swap import keep_aside, keep_key_aside, new_database, new_key, put_in_place, remove
 from mesh.replica.founding import META_JOIN_SEED, META_NAME, member_grant, membership
-from mesh.replica.recovery import WAIT_FOR_ALL, WAIT_FOR_ONE
+from mesh.replica.recovery import META_FORMER, WAIT_FOR_ALL, WAIT_FOR_ONE, with_former
 from mesh.replica.succession import Estate
 from mesh.storage import Home
 from mesh.storage.keyfile import create_key
@@ -95,9 +95,10 @@ def _rekey(home: Home, ticket_text: str, wall_ms: int, mode: bytes) -> Rekeyed:
         raise UsageError(
             "this ticket has admitted this home's old key", hint="ask a member for a new one"
         )
+    old = SeedSigner(home.seed())
     estate = Estate.of(
         remains_of(found, mesh_id, is_damaged=True),
-        old=SeedSigner(home.seed()),
+        old=old,
         wall_ms=wall_ms,
         is_signed=lambda entry: Salvage.is_signed(entry, mesh_id),
     )
@@ -107,6 +108,7 @@ def _rekey(home: Home, ticket_text: str, wall_ms: int, mode: bytes) -> Rekeyed:
         name = found.meta.get(META_NAME, b"").decode()
         grant = member_grant(ticket, facts, signer.public, name, wall_ms)
         metas = _metas(membership(ticket, facts, grant, 1, name=name))
+        metas[META_FORMER] = with_former(found.meta.get(META_FORMER), old.public)
         metas[META_TICKET_PEERS] = encode(ticket.addresses)
         remove(new_database(home))
         lay_database(new_database(home), found, estate.records(signer.public, metas, mode))

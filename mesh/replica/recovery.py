@@ -19,7 +19,7 @@ from attrs import define, evolve, field
 from capability.data_body import Data, decode_data, encode_data
 from capability.entry import KIND_DATA, Entry, SignedHeader, decode_entry, make_entry
 from capability.errors import FormError
-from capability.keys import Signer
+from capability.keys import PUBLIC_BYTES, Signer
 from capability.lane import Place
 from capability.ops import OP_ADD, OP_MULTI_VALUE, OP_REMOVE, STRICT
 from crdt.codec import Value, decode, encode
@@ -36,6 +36,10 @@ WAIT_FOR_ONE: Final = b"one"
 META_BLOCKED: Final = "blocked"
 #: Own entries that were set aside, encoded; see `mesh.replica.rebuilding`.
 META_KEPT: Final = "kept"
+#: Keys that this home had before its present one, 32 bytes each: nobody runs under them any more.
+META_FORMER: Final = "former"
+#: The last ones; each is a person's command. Who had more waits for the first of them in vain.
+FORMER_KEYS_MAX: Final = 64
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 #: Operations whose last field names what they take away.
 _KILLING: Final = frozenset({OP_MULTI_VALUE, OP_ADD, OP_REMOVE})
@@ -56,6 +60,7 @@ class Recovery:
     author: bytes
     mode: bytes = b""
     kept: tuple[Entry, ...] = ()
+    former: frozenset[bytes] = frozenset()
     #: What each peer has stated of this node's lanes since the start.
     stated: dict[bytes, tuple[SignedHeader | None, ...]] = field(factory=dict)
     #: Not on disk yet.
@@ -68,7 +73,8 @@ class Recovery:
         data = reader.meta(META_KEPT)
         if data is not None:
             kept = decode_kept(data)
-        return cls(held, author, reader.meta(META_RECOVER) or b"", kept)
+        former = former_keys(reader.meta(META_FORMER))
+        return cls(held, author, reader.meta(META_RECOVER) or b"", kept, former)
 
     @property
     def is_active(self) -> bool:
@@ -89,8 +95,9 @@ class Recovery:
 
     def absent(self) -> list[bytes]:
         """Members that have not said yet what they hold of this node's log."""
+        own = {self.author, *self.former}
         members = self.held.ledger.members()
-        return [one for one in members if one != self.author and one not in self.stated]
+        return [one for one in members if one not in own and one not in self.stated]
 
     def is_over(self) -> bool:
         """Whether everything that peers hold of the own log is held here again."""
@@ -201,6 +208,17 @@ class _Pen:
         refs = tuple(self._ids.get(ref, ref) for ref in data.refs)
         ops = tuple(map(moved, data.ops))
         return encode_data(evolve(data, refs=refs, ops=ops, registers=None))
+
+
+def former_keys(data: bytes | None) -> frozenset[bytes]:
+    """What `META_FORMER` says."""
+    data = data or b""
+    return frozenset(data[at : at + PUBLIC_BYTES] for at in range(0, len(data), PUBLIC_BYTES))
+
+
+def with_former(data: bytes | None, key: bytes) -> bytes:
+    """The value of `META_FORMER` when *key* is one of them, too."""
+    return ((data or b"") + key)[-FORMER_KEYS_MAX * PUBLIC_BYTES :]
 
 
 def encode_kept(entries: Sequence[Entry]) -> bytes:

@@ -29,7 +29,7 @@ from mesh.core.ports import LogReader
 from mesh.core.records import PutMeta
 from mesh.replica.fold import data_of
 from mesh.replica.held import Held
-from mesh.replica.recovery import WAIT_FOR_ONE, decode_kept
+from mesh.replica.recovery import META_FORMER, WAIT_FOR_ONE, decode_kept, former_keys
 from mesh.replica.writer import Writer
 from mesh.worknode.cells import Dot, dot
 from mesh.worknode.store import Birth
@@ -48,6 +48,7 @@ class Reissue:
     mode: bytes = b""
     #: Of one old key, or of several if that happened again; each log in its order.
     entries: tuple[Entry, ...] = ()
+    former: frozenset[bytes] = frozenset()
     #: Members with whom this node has been found equal since the start.
     met: set[bytes] = field(factory=set)
 
@@ -56,7 +57,8 @@ class Reissue:
         """What a change of key has left. Raises CodecError or CapabilityError if damaged."""
         data = reader.meta(META_STRANDED)
         entries = () if data is None else decode_kept(data)
-        return cls(held, writer, reader.meta(META_REISSUE) or b"", entries)
+        former = former_keys(reader.meta(META_FORMER))
+        return cls(held, writer, reader.meta(META_REISSUE) or b"", entries, former)
 
     @property
     def is_active(self) -> bool:
@@ -64,7 +66,8 @@ class Reissue:
 
     def absent(self) -> list[bytes]:
         """Members with whom this node has not compared yet."""
-        own = {self.writer.author, *(entry.header.author for entry in self.entries)}
+        # Also a key that was replaced before it wrote anything, or before it met anybody.
+        own = {self.writer.author, *self.former, *(entry.header.author for entry in self.entries)}
         members = self.held.ledger.members()
         return [one for one in members if one not in own and one not in self.met]
 

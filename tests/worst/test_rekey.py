@@ -245,6 +245,22 @@ async def test_change_of_key_that_was_cut_off_is_finished(tmp_path: Path) -> Non
         await agree(alpha, other)
 
 
+async def test_key_that_was_changed_twice_is_not_waited_for(tmp_path: Path) -> None:
+    """The first of the two new keys never met anybody, and nobody ever will meet it."""
+    a, b = await pair(tmp_path)
+    async with up(b) as beta:
+        await write(beta, "off line")
+    async with up(a) as alpha:
+        first = rekey_home(Home(b), await ticket_of(alpha), wall_ms())
+        second = rekey_home(Home(b), await ticket_of(alpha), wall_ms())
+        assert second.stranded == first.stranded > 0
+        async with up(b, alpha) as beta:
+            await said_again(beta, alpha)
+            assert tokens(alpha).count("off line") == 1
+            # Nor would a repair wait for it.
+            assert set(beta.replica.recovery.absent()) <= {alpha.node_key}
+
+
 async def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
     a, b = await pair(tmp_path)
     foreign, _ = await pair(tmp_path / "elsewhere")
