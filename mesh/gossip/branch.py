@@ -11,27 +11,36 @@ Source: docs/formats-wire.md §Forks.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from attrs import define, field
 
 from capability.entry import SignedHeader
 from mesh.gossip.bisect import Fruitless
-from mesh.gossip.limits import HEADERS_MAX, IDS_MAX
+from mesh.gossip.limits import BRANCH_IDS_MAX, HEADERS_MAX, IDS_MAX
 from mesh.gossip.ranges import LaneKey
 
 
 @define
 class BranchFetch:
-    """One branch, asked of one link. It ends after as many questions as its tip's number allows."""
+    """
+    One branch, asked of one link. It ends after as many questions as its tip's number allows.
+
+    Of more ids than `BRANCH_IDS_MAX` the lowest are kept: when these are held, the way from the tip
+    is walked once more, down to them. A pin may name any number, and a peer make up its headers.
+    """
 
     key: LaneKey
     seq: int
     tip: bytes
     request: int = -1
     asked: tuple[int, ...] = ()
-    #: Ids from the tip downwards, as far as they are known.
-    ids: list[bytes] = field(factory=list)
+    #: Ids from the tip downwards, as far as they are known and not held.
+    ids: deque[bytes] = field(factory=lambda: deque(maxlen=BRANCH_IDS_MAX))
+    #: How many numbers the last of them is below the tip, it included.
+    depth: int = 0
     #: The way is known down to what is held.
     is_whole: bool = False
     _next: bytes = field(init=False)
@@ -41,7 +50,7 @@ class BranchFetch:
 
     def ask(self, request: int) -> tuple[int, ...]:
         """The numbers of the headers to ask for."""
-        top = self.seq - len(self.ids)
+        top = self.seq - self.depth
         self.asked = tuple(range(max(top - HEADERS_MAX + 1, 1), top + 1))
         self.request = request
         return self.asked
@@ -58,6 +67,7 @@ class BranchFetch:
             if found is None or found.id != self._next or found.header.seq != seq:
                 return Fruitless(f"no header of the branch at {seq}")
             self.ids.append(found.id)
+            self.depth += 1
             self._next = found.header.prev
             if holds(seq - 1, self._next):
                 self.is_whole = True
@@ -66,6 +76,7 @@ class BranchFetch:
 
     def missing(self, holds: Callable[[int, bytes], bool]) -> tuple[bytes, ...]:
         """The next ids to ask for, lowest first; those that are held by now are forgotten."""
-        while self.ids and holds(self.seq - len(self.ids) + 1, self.ids[-1]):
+        while self.ids and holds(self.seq - self.depth + 1, self.ids[-1]):
             self.ids.pop()
-        return tuple(reversed(self.ids[-IDS_MAX:]))
+            self.depth -= 1
+        return tuple(islice(reversed(self.ids), IDS_MAX))

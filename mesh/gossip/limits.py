@@ -79,6 +79,9 @@ WANTS_MAX: Final = 8192
 PASSES_MAX: Final = 16
 #: Lanes that wait for a bisection, per link.
 BISECTIONS_MAX: Final = 64
+#: Ids of one pinned branch that is being fetched, 6 MiB with what Python adds; of a longer one the
+#: lowest, and the rest after these. A guess: a doubled home that wrote once a second for a day.
+BRANCH_IDS_MAX: Final = 65_536
 #: Questions of one bisection: log₂ of the longest lane, though a question halves it four times.
 BISECTION_STEPS_MAX: Final = 64
 #: Fork proofs of which a link remembers that its peer has them.

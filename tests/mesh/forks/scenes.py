@@ -40,7 +40,7 @@ class _Author:
         return [twin.data(put(self.node, "a", f"{word}{n}")) for n in range(length)]
 
 
-def _author(*, dead_max: int | None = None) -> _Author:
+def one_forker(*, dead_max: int | None = None) -> _Author:
     mesh = founded(dead_max=dead_max)
     base = members(mesh)
     root, mal = root_hand(mesh), hand(mesh, "mal")
@@ -52,7 +52,7 @@ def _author(*, dead_max: int | None = None) -> _Author:
 
 def three_branches() -> Scene:
     """A data lane with three branches, one of them pinned twice, one once and too late."""
-    by = _author()
+    by = one_forker()
     x, y, z = by.branch("x", 3), by.branch("y", 2), by.branch("z", 1)
     pins = [by.root.pin(x[0]), by.root.pin(y[1]), by.root.pin(x[2])]
     return Scene(by.mesh, by.base, [x, y, z, pins[:1], pins])
@@ -60,7 +60,7 @@ def three_branches() -> Scene:
 
 def a_fork_below() -> Scene:
     """Forks at three places of one lane, some known by their proofs alone."""
-    by = _author()
+    by = one_forker()
     long = by.branch("x", 4)
     low = by.branch("y", 3)
     after = by.mal.twin()
@@ -73,7 +73,7 @@ def a_fork_below() -> Scene:
 
 def two_grants() -> Scene:
     """Mal acts by grants of two inviters, each of whom pins another branch of his lane."""
-    by = _author()
+    by = one_forker()
     dan, eve = hand(by.mesh, "dan"), hand(by.mesh, "eve")
     base = [*by.base, by.root.grant(dan), by.root.grant(eve)]
     leaves = [dan.grant(by.mal.author), eve.grant(by.mal.author)]
@@ -90,7 +90,7 @@ def an_authority_fork() -> Scene:
     Mal's authority lane forks, and with it who is introduced: on one branch a guest, who creates
     what another's write lies below, on the other a second one. A grant stands second on a branch.
     """
-    by = _author()
+    by = one_forker()
     left, right = by.mal.twin(), by.mal.twin()
     gus, hal = hand(by.mesh, "gus"), hand(by.mesh, "hal")
     first = [left.pin(by.base[0]), left.grant(gus, perms=MEMBER)]
@@ -104,7 +104,7 @@ def an_authority_fork() -> Scene:
 
 def quarrelling_pins() -> Scene:
     """Pins of three ranks on branches of an authority lane, whose pins themselves may be void."""
-    by = _author()
+    by = one_forker()
     dan = hand(by.mesh, "dan")
     base = [*by.base, by.root.grant(dan)]
     nan = hand(by.mesh, "nan")
@@ -124,7 +124,7 @@ def quarrelling_pins() -> Scene:
 
 def an_ended_lane() -> Scene:
     """Data lanes end after two dead entries: by bogus leaves, and when a grant stops counting."""
-    by = _author(dead_max=2)
+    by = one_forker(dead_max=2)
     gus = hand(by.mesh, "gus")
     twin = by.mal.twin()
     granted, rival = by.mal.grant(gus, perms=MEMBER), twin.pin(by.base[0])
@@ -140,7 +140,7 @@ def an_ended_lane() -> Scene:
 
 def a_bogus_suffix() -> Scene:
     """A member writes by grants that nobody holds, beyond the limit, and forks there."""
-    by = _author(dead_max=2)
+    by = one_forker(dead_max=2)
     dead = [by.mal.data(put(by.node, "a", n), leaf=bytes([n]) * 32) for n in range(1, 5)]
     twin = by.mal.twin()
     twin.tips[LANE_DATA] = (dead[1].header.seq, dead[1].id, dead[1].header.hlc)
@@ -154,7 +154,7 @@ def a_bogus_suffix() -> Scene:
 
 def a_flood() -> Scene:
     """More branches than a lane holds: which of them came first must not matter."""
-    by = _author()
+    by = one_forker()
     floods = [by.branch(word, 2) for word in "stuvw"]
     tip = floods[3][1]
     return Scene(by.mesh, by.base, [*floods, [by.root.pin(tip)]])
@@ -162,7 +162,7 @@ def a_flood() -> Scene:
 
 def strangers() -> Scene:
     """Entries of unknown authors and behind gaps, more than the rooms hold."""
-    by = _author()
+    by = one_forker()
     others = [hand(by.mesh, name) for name in ("gus", "hal", "ida")]
     grants = [by.mal.grant(other, perms=MEMBER) for other in others]
     said = [
