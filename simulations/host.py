@@ -26,6 +26,7 @@ from simulations.clock import HostClock
 from simulations.disk import Disk
 
 if TYPE_CHECKING:
+    from simulations.byzantine import Liar
     from simulations.world import World
 
 #: Every host listens here; the host's name is its address.
@@ -67,6 +68,8 @@ class Host:
     is_open: bool = True
     #: A liar's log and state are nobody's measure.
     is_honest: bool = True
+    #: Who speaks in its place, or will before long. Its sessions are not served then.
+    liar: Liar | None = None
     #: It will never be started again.
     is_gone: bool = False
     engine: Engine | None = None
@@ -329,7 +332,9 @@ class Host:
         for effect in effects:
             match effect:
                 case Send(link, data):
-                    network.send(self, link, data)
+                    said = data if self.liar is None else self.liar.outlet(link, data)
+                    if said is not None:
+                        network.send(self, link, said)
                 case Persist():
                     pass
                 case Emit(events):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from mesh.core.effects import Effect
+from mesh.core.errors import ProtocolViolation
 from mesh.gossip.messages import Entries, Push
 from simulations.watch import Watcher
 
@@ -75,7 +76,13 @@ class Meters(Watcher):
 
     def sent(self, host: Host, end: End, data: bytes) -> None:
         del host, end
-        message = self.world.reading.message(data, size_max=len(data))
+        try:
+            message = self.world.reading.message(data, size_max=len(data))
+        except ProtocolViolation:
+            # Only a liar says what is no message.
+            self.kinds["garbage"] += 1
+            self.octets["garbage"] += len(data)
+            return
         kind = type(message).__name__
         self.kinds[kind] += 1
         self.octets[kind] += len(data)

@@ -114,6 +114,28 @@ def _coming_and_going(hosts: int, minutes: float) -> Strikes:
     return tuple(found)
 
 
+def _liars(hosts: int, minutes: float) -> Strikes:
+    """Four members lie: three in several ways at once, and one takes all and says nothing."""
+    at_us, for_us = _span(minutes, 0.15, 0.75)
+    ways = {
+        1: ("lies", "replays", "forges", "garbage"),
+        2: ("floods", "future"),
+        3: ("forks_data", "forks_authority"),
+        4: ("withholds",),
+    }
+    return tuple(
+        Strike(at_us, for_us, kind, (number,))
+        for number, kinds in ways.items()
+        if number < hosts
+        for kind in kinds
+    )
+
+
+def _double(hosts: int, minutes: float) -> Strikes:
+    at_us, for_us = _span(minutes, 0.2, 0.7)
+    return (Strike(at_us, for_us, "double", (hosts - 1,)),)
+
+
 def _long_absence(hosts: int, minutes: float) -> Strikes:
     at_us, for_us = _span(minutes, 0.05, 0.95)
     return (Strike(at_us, for_us, "isolated", (hosts - 1,)),)
@@ -156,6 +178,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "crash_storm": Scenario("a third of the hosts is killed, again and again", strikes=_storm),
     "long_offline": Scenario("one host works off line for most of the run", strikes=_long_absence),
+    "byzantine": Scenario(
+        "four members lie, most in several ways at once", minutes=3.0, strikes=_liars
+    ),
+    "double_identity": Scenario("one home is copied and runs on two machines", strikes=_double),
 }
 
 

@@ -213,8 +213,10 @@ class World:
         """
         *by* is asked for a ticket; when it has it, a new member starts, and *then* is told of it.
 
-        Nothing comes of it if *by* refuses, or dies before it answers.
+        Nothing comes of it if *by* lies or refuses, or dies before it answers.
         """
+        if by.liar is not None:
+            return
         seed = seed_of(self.seed, f"ticket {name}")
         request = homes.invitation(by, SeedSigner(seed), by.next_request())
 
@@ -265,8 +267,8 @@ class World:
     def submit(
         self, host: Host, *writes: Write, level: str = EVENTUAL, session: str = ""
     ) -> int | None:
-        """A local session writes; the number of its request, None if the process is down."""
-        if not host.is_up:
+        """A local session writes; the number of its request, None if nobody serves it."""
+        if not host.is_up or host.liar is not None:
             return None
         request = Submit(host.next_request(), writes, level, session)
         self.watch.submitted(host, request)
@@ -322,6 +324,8 @@ class World:
         self.network.weather.clear()
         self.network.paths_changed()
         for host in self.hosts:
+            if host.liar is not None:
+                host.liar.stop()
             host.disk.mend()
             host.crash_point = None
             if host.is_paused:

@@ -62,6 +62,10 @@ class Agreement(Checker):
     def quiesced(self) -> None:
         hosts = self.world.honest
         strangers = {host.signer.public for host in self.world.hosts if not host.is_honest}
+        # Whom a liar let in by a grant that does not count any more is no member, and what some
+        # hosts took in of it while it was one is wanted by nobody.
+        liars = [host.liar for host in self.world.hosts if host.liar is not None]
+        strangers |= {key for liar in liars for key in liar.accomplices}
         # Of a forked lane not every branch is wanted; what of it counts is in the state.
         strangers |= {author for author, _ in hosts[0].running.replica.forked()}
         first = hosts[0]

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from attrs import define, field
 
+from mesh.core.errors import ProtocolViolation
 from mesh.core.inputs import Received
 from mesh.core.limits import MESSAGE_BYTES_MAX
-from mesh.gossip.messages import Roots, RootsReply
+from mesh.gossip.messages import Message, Roots, RootsReply
+from mesh.wire import Unknown
 from simulations.checkers.checker import Checker
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class InSync(Checker):
     _plain: dict[int, bool] = field(factory=dict)
 
     def sent(self, host: Host, end: End, data: bytes) -> None:
-        message = self.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
+        message = self._read(data)
         if not isinstance(message, Roots | RootsReply):
             return
         roots = (message.auth_root, message.data_root)
@@ -62,12 +64,18 @@ class InSync(Checker):
         if not host.is_honest:
             return
         self._plain[host.number] = len(inputs) == 1 and type(inputs[0]) is Received
-        message = self.world.reading.message
         for item in inputs:
             if type(item) is Received and len(item.data) < _ROOTS_BYTES_MAX:
-                found = message(item.data, size_max=MESSAGE_BYTES_MAX)
+                found = self._read(item.data)
                 if type(found) is Roots or type(found) is RootsReply:
                     self._look(host, item.link)
+
+    def _read(self, data: bytes) -> Message | Unknown | None:
+        """A message; None for what is none, as a liar may send."""
+        try:
+            return self.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
+        except ProtocolViolation:
+            return None
 
     def _look(self, host: Host, link: int) -> None:
         replica, session = host.running.replica, host.running.reconcile._sessions.get(link)

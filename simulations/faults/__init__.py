@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from simulations.faults import clocks, disks, links, members, paths, processes, quality
+from simulations.faults import clocks, disks, liars, links, members, paths, processes, quality
 from simulations.strike import Fault
 
 GROUPS: Final[dict[str, dict[str, Fault]]] = {
@@ -61,6 +61,7 @@ GROUPS: Final[dict[str, dict[str, Fault]]] = {
         "join": members.Join(),
         "double": members.Double(),
     },
+    "byzantine": dict(liars.LIES),
 }
 FAULTS: Final[dict[str, Fault]] = {
     name: fault for group in GROUPS.values() for name, fault in group.items()

@@ -1,0 +1,132 @@
+"""A member that lies, in each way alone: honest hosts converge, and show nothing of its lies."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+
+from simulations.byzantine import Liar
+from simulations.faults import GROUPS
+from simulations.host import Host
+from simulations.run import Plan, Result, simulate
+from simulations.strike import SECOND_US, Strike
+from simulations.watch import Watcher
+from simulations.world import World
+
+KINDS = tuple(GROUPS["byzantine"])
+LIAR = 2
+#: Kinds that say what no honest software would: links do not survive it.
+BAD_BYTES = ("forges", "replays", "garbage", "lies")
+
+
+def lie(*kinds: str) -> tuple[Result, World]:
+    """Five hosts for one virtual minute, of which one lies for most of it."""
+    worlds: list[World] = []
+    strikes = tuple(Strike(5 * SECOND_US, 50 * SECOND_US, kind, (LIAR,)) for kind in kinds)
+
+    def keep(world: World) -> Watcher:
+        worlds.append(world)
+        return Watcher()
+
+    plan = Plan(seed=5, nodes=5, minutes=1, strikes=strikes)
+    return simulate(plan, watchers=(keep,)), worlds[0]
+
+
+#: The same run for all that is asked of it, once.
+lying = lru_cache(maxsize=len(KINDS))(lie)
+
+
+def liar_of(world: World) -> Liar:
+    liar = world.hosts[LIAR].liar
+    assert liar is not None
+    assert liar.has_turned
+    return liar
+
+
+def shown(world: World) -> list[str]:
+    """What honest hosts hold or show of what the liar had no right to, or no way, to write."""
+    liar = liar_of(world)
+    found = []
+    for host in world.honest:
+        replica = host.running.replica
+        found += [f"{host.name} holds {one.hex()}" for one in liar.forged if _holds(host, one)]
+        found += [
+            f"{host.name} shows {one.hex()}" for one in liar.created if replica.store.exists(one)
+        ]
+    return found
+
+
+def _holds(host: Host, entry: bytes) -> bool:
+    return bool(host.disk.store.entries_by_id((entry,)))
+
+
+def refusals(world: World) -> int:
+    """How often honest hosts have ended a link with the liar for what came on it."""
+    peer = ("peer", world.hosts[LIAR].signer.public)
+    return sum(
+        line.event == "peer.refused" and peer in line.fields
+        for host in world.honest
+        for line in host.lines
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alone_it_takes_effect_and_harms_no_honest_host(kind: str) -> None:
+    result, world = lying(kind)
+    assert result.violations == ()
+    assert result.converged_after_s is not None
+    assert result.faults[kind] > 5
+    assert len(world.honest) == 4
+    assert shown(world) == []
+    if kind in BAD_BYTES:
+        assert refusals(world) > 0
+
+
+def test_the_honest_write_on_while_one_floods() -> None:
+    result, _ = lying("floods")
+    calm = simulate(Plan(seed=5, nodes=5, minutes=1, strikes=()))
+    assert result.violations == ()
+    assert result.entries > calm.entries / 2
+
+
+def test_several_kinds_at_once_are_survived() -> None:
+    result, world = lying("forks_data", "forks_authority", "lies", "replays", "future")
+    assert result.violations == ()
+    assert shown(world) == []
+    assert len(result.faults) >= 5
+
+
+def test_a_fork_is_proved_to_all_and_the_authors_log_ends_there() -> None:
+    _, world = lying("forks_data")
+    author = world.hosts[LIAR].signer.public
+    for host in world.honest:
+        assert (author, 1) in host.running.replica.forked()
+
+
+def test_what_a_host_promised_before_it_lied_is_kept() -> None:
+    _, world = lying("forks_data")
+    liar = liar_of(world)
+    fork = liar.branches["data"][0][0].header.seq
+    before = [entry for entry in liar.log(1) if entry.header.seq < fork]
+    assert before
+    for host in world.honest:
+        table = host.running.replica.table
+        assert all(table.counts(table.number[entry.id]) for entry in before)
+
+
+def test_the_same_seed_lies_the_same() -> None:
+    assert lie("garbage")[0] == lie("garbage")[0]
+
+
+def test_neither_the_founder_nor_most_hosts_lie() -> None:
+    strikes = tuple(Strike(SECOND_US, 20 * SECOND_US, "replays", (n,)) for n in range(6))
+    worlds: list[World] = []
+
+    def keep(world: World) -> Watcher:
+        worlds.append(world)
+        return Watcher()
+
+    plan = Plan(seed=5, nodes=6, minutes=0.5, strikes=strikes)
+    assert simulate(plan, watchers=(keep,)).violations == ()
+    assert [host.number for host in worlds[0].hosts if not host.is_honest] == [1, 2]
