@@ -3,12 +3,15 @@ Whoever runs `mesh doctor --repair`: finds hosts that need it, some time later, 
 
 A home of which something cannot be read is rebuilt from the rest, and one that peers have found to
 be behind is led back, by the same code as in life (`mesh.replica.rebuilding`); files and their
-checksums are what a simulation has not. Rounds are made only once something has happened that may
-need them.
+checksums are what a simulation has not. A home waits until every member has said what it holds of
+the home's log; members that are no hosts never do, nor hosts that are never linked to it. When only
+these are left, and its log is back, it is told not to wait for them (`--accept-absent`).
+Rounds are made only once something has happened that may need them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from attrs import define
@@ -17,11 +20,17 @@ from capability.entry import Entry, decode_signed_header
 from capability.errors import CapabilityError
 from capability.form import record
 from crdt.codec import decode
-from mesh.core.records import PutEvents
+from mesh.core.records import PutEvents, PutMeta
 from mesh.replica.found import META_FOUND
 from mesh.replica.founding import META_MESH, META_MESH_NAME, META_NAME
 from mesh.replica.rebuilding import Rebuilt, Remains, rebuild
-from mesh.replica.recovery import META_BLOCKED, META_KEPT, META_RECOVER, WAIT_FOR_ALL
+from mesh.replica.recovery import (
+    META_BLOCKED,
+    META_KEPT,
+    META_RECOVER,
+    WAIT_FOR_ALL,
+    WAIT_FOR_ONE,
+)
 
 if TYPE_CHECKING:
     from simulations.disk import Store
@@ -71,6 +80,11 @@ class Doctor:
             elif host.is_up and _is_stopped(host.disk.store):
                 host.die()
                 self._mend(host)
+            elif host.is_up and _waits_in_vain(host):
+                host.die()
+                # Whatever hosts hold of its log it holds too: one word is enough from now on.
+                host.disk.store.commit((PutMeta(META_RECOVER, WAIT_FOR_ONE),))
+                host.start()
         self.world.after(ROUND_US, self._round)
 
     def _mend(self, host: Host) -> None:
@@ -82,6 +96,35 @@ class Doctor:
 def _is_stopped(store: Store) -> bool:
     """Its pen was stopped, and nobody has repaired it since."""
     return store.meta(META_BLOCKED) is not None and store.meta(META_RECOVER) is None
+
+
+def _waits_in_vain(host: Host) -> bool:
+    """Whoever is still to speak is no host, or is never linked to it and holds no more than it."""
+    recovery = host.running.replica.recovery
+    if not recovery.is_active or recovery.mode == WAIT_FOR_ONE or host.is_committing:
+        return False
+    absent = set(recovery.absent())
+    hosts = [h for h in host.world.hosts if h.signer.public in absent and not h.is_gone]
+    is_vain = bool(absent) and not any(_will_meet(host, other) for other in hosts)
+    return is_vain and recovery.holds_all_stated() and _holds_all_of_its_log(host, hosts)
+
+
+def _will_meet(host: Host, other: Host) -> bool:
+    """Whether one of the two can learn where the other listens."""
+    is_told = other.address in host.hints or host.address in other.hints
+    return is_told or host.is_open or other.is_open
+
+
+def _holds_all_of_its_log(host: Host, others: Sequence[Host]) -> bool:
+    """As somebody sees who asks on each machine."""
+    author = host.signer.public
+    theirs = {
+        stored.entry.id
+        for other in others
+        for stored in other.disk.store.entries()
+        if stored.entry.header.author == author
+    }
+    return len(host.disk.store.entries_by_id(tuple(theirs))) == len(theirs)
 
 
 def repair(host: Host) -> Rebuilt:

@@ -103,6 +103,10 @@ class Recovery:
         """Whether everything that peers hold of the own log is held here again."""
         if not self.stated or (self.mode != WAIT_FOR_ONE and self.absent()):
             return False
+        return self.holds_all_stated()
+
+    def holds_all_stated(self) -> bool:
+        """Whether what those who have spoken hold of the own log is held here again."""
         heads = (head for stated in self.stated.values() for head in stated if head)
         return all(map(self._holds, heads))
 
