@@ -283,6 +283,16 @@ def test_what_waits_behind_a_gap_counts_when_the_gap_is_filled() -> None:
     assert stage.node.replica.port.row(stage.bob.author, 1).seq == 6
 
 
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_the_greatest_skew_is_folded_and_a_millisecond_more_is_parked(beyond: int) -> None:
+    stage = Stage()
+    ahead = pack(stage.node.now.wall_ms + SKEW_MS_MAX + beyond, 0)
+    before = stage.node.replica.state_hash()
+    stage.node.receive([stage.bob.data(put(stage.task, "f", "soon"), hlc=ahead)])
+    assert stage.node.replica.counts()["parked"] == beyond
+    assert (stage.node.replica.state_hash() == before) is bool(beyond)
+
+
 def test_the_future_parks_its_own_tail_only_and_does_not_move_the_clock() -> None:
     stage = Stage()
     carol = hand(stage.mesh, "carol")
