@@ -31,7 +31,7 @@ def test_init_up_create_show_down(machine: Callable[[str], Machine]) -> None:
     assert set(status) >= STATUS_KEYS
     assert status["running"] is True
     assert status["mesh_id"] == made["mesh_id"] and status["listen"] == up["listen"]
-    assert status["peers"] == [] and status["clock"] == {"skew_ms": None}
+    assert status["peers"] == [] and status["clock"] == {"skew_ms": None, "ahead_ms": 0}
 
     task = one.ok("create", "First task", "-p", "1", "--set", "labels=a,b")
     assert set(task) >= WORKNODE_KEYS
