@@ -6,7 +6,9 @@ import pytest
 
 from capability.bodies import JOIN
 from capability.entry import Entry
+from capability.judging import Judging
 from capability.ledger import Ledger
+from capability.links import Act
 from capability.permissions import MEMBER
 from tests.capability.story import Log, Mesh, deliver
 
@@ -22,13 +24,13 @@ def mesh() -> Mesh:
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one for each judgement of a grant or pin."""
     count: list[int] = []
-    real = Ledger._judge_act
+    real = Judging.judge_act
 
-    def judge(self: Ledger, act: object) -> None:
+    def judge(self: Judging, act: Act) -> bool:
         count.append(1)
-        real(self, act)  # type: ignore[arg-type]
+        return real(self, act)
 
-    monkeypatch.setattr(Ledger, "_judge_act", judge)
+    monkeypatch.setattr(Judging, "judge_act", judge)
     return count
 
 
