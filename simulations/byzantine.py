@@ -25,6 +25,7 @@ from mesh.gossip.messages import Message
 from mesh.wire import encode_message
 from simulations.clock import WALL_MS_START
 from simulations.host import RESTART_US
+from simulations.overlay import are_connected
 from simulations.watch import Watcher
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def recruit(world: World, host: Host) -> Liar | None:
         or not host.is_honest
         or len(honest) < HONEST_MIN
         or (liars + 1) * HOSTS_PER_LIAR > max(len(world.hosts), HOSTS_PER_LIAR)
-        or not _are_connected(honest)
+        or not are_connected(honest)
     ):
         return None
     host.liar = Liar(world, host, Random(world.random.getrandbits(64)))
@@ -208,26 +209,6 @@ def _has_spread(world: World, host: Host) -> bool:
         for other in world.honest
         if other is not host and not other.is_gone
     )
-
-
-def _are_connected(hosts: Sequence[Host]) -> bool:
-    """Whether *hosts* reach each other by the addresses they were told, without anybody else."""
-    by_address = {host.address: host for host in hosts}
-    near: dict[int, list[Host]] = {host.number: [] for host in hosts}
-    for host in hosts:
-        for address in host.hints:
-            other = by_address.get(address)
-            if other is not None:
-                near[host.number].append(other)
-                near[other.number].append(host)
-    reached = {hosts[0].number}
-    waiting = [hosts[0]]
-    while waiting:
-        for other in near[waiting.pop().number]:
-            if other.number not in reached:
-                reached.add(other.number)
-                waiting.append(other)
-    return len(reached) == len(hosts)
 
 
 __all__ = ["Liar", "recruit"]

@@ -7,9 +7,12 @@ All others keep the links that they are given, as nodes of a larger mesh do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from simulations.host import Host
 
 Edges = list[tuple[int, int]]
 
@@ -70,3 +73,23 @@ def edges_of(name: str, count: int, seed: int) -> Edges | None:
     if name == DRAWN:
         name = random.choices(list(OVERLAYS), _WEIGHTS)[0]
     return None if name == "full" else OVERLAYS[name](count, random)
+
+
+def are_connected(hosts: Sequence[Host]) -> bool:
+    """Whether *hosts* reach each other by the addresses they were told, without anybody else."""
+    by_address = {host.address: host for host in hosts}
+    near: dict[int, list[Host]] = {host.number: [] for host in hosts}
+    for host in hosts:
+        for address in host.hints:
+            other = by_address.get(address)
+            if other is not None:
+                near[host.number].append(other)
+                near[other.number].append(host)
+    reached = {hosts[0].number}
+    waiting = [hosts[0]]
+    while waiting:
+        for other in near[waiting.pop().number]:
+            if other.number not in reached:
+                reached.add(other.number)
+                waiting.append(other)
+    return len(reached) == len(hosts)

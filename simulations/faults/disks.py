@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mesh.core.effects import Effect, Persist
 from mesh.core.records import PutSnapshot
-from simulations.faults.drawing import duration_us, evenly, running, some
+from simulations.faults.drawing import can_be_missed, duration_us, evenly, running, some
 from simulations.host import RESTART_US, CrashPoint
 from simulations.strike import Strike
 
@@ -26,8 +26,6 @@ UNREADABLE_MAX: Final = 8
 BACKUP_S: Final = (1.0, 60.0)
 #: How long it takes to put it there, in µs.
 PUT_BACK_US: Final = 20_000_000
-#: So many hosts at least stay honest: two, that can be compared.
-HONEST_MIN: Final = 2
 _DRAWN: Final = 1 << 32
 
 
@@ -180,7 +178,7 @@ class PutBack:
         if host.disk.store.last_n() == backup.store.last_n():
             return
         if host.is_honest and not _has_spread(world, host):
-            if len(world.honest) <= HONEST_MIN:
+            if not can_be_missed(world, host):
                 return
             host.is_honest = False
         world.watch.befell(strike.kind)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from simulations.overlay import are_connected
 from simulations.strike import SECOND_US
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 #: How long a fault lasts, in seconds: from shorter than the links' patience to much longer.
 FOR_S: Final = (0.5, 60.0)
+
+#: So many hosts at least stay honest: two, that can be compared.
+HONEST_MIN: Final = 2
 
 Pairs = list[tuple[int, int]]
 
@@ -58,6 +62,17 @@ def running(world: World, numbers: Iterable[int]) -> list[Host]:
     """Those of them whose process runs and is not stopped."""
     hosts = [world.hosts[number] for number in numbers]
     return [host for host in hosts if host.is_up and not host.is_paused]
+
+
+def can_be_missed(world: World, host: Host) -> bool:
+    """
+    Whether the others can be compared when nobody measures by *host* any more.
+
+    At least `HONEST_MIN` of them are honest, and linked with one another by honest ones: peers may
+    refuse a host that is none, and whoever has no other way to the mesh is cut off with it.
+    """
+    honest = [one for one in world.honest if one is not host and not one.is_gone]
+    return len(honest) >= HONEST_MIN and are_connected(honest)
 
 
 def links_anew(pairs: Iterable[tuple[int, int]], world: World) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from mesh.core.writes import Create
-from simulations.faults.drawing import duration_us, running, some
+from simulations.faults.drawing import can_be_missed, duration_us, running, some
 from simulations.strike import SECOND_US, Strike
 from simulations.world import ALL_PAIRS_MAX
 
@@ -55,7 +55,7 @@ class Double:
 
     def begin(self, world: World, strike: Strike) -> None:
         for host in running(world, strike.hosts):
-            if not host.is_honest or len(world.honest) < 2:
+            if not host.is_honest or not can_be_missed(world, host):
                 continue
             world.watch.befell(strike.kind)
             twin = world.left[strike] = world.double(host)

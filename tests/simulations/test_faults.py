@@ -7,7 +7,10 @@ from random import Random
 import pytest
 
 from simulations.faults import FAULTS, GROUPS, kinds
+from simulations.faults.drawing import can_be_missed
 from simulations.run import Plan, simulate, strikes_of
+from simulations.strike import Strike
+from simulations.world import World
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -50,3 +53,16 @@ def test_it_can_be_drawn_for_any_number_of_hosts(kind: str, hosts: int) -> None:
         drawn = FAULTS[kind].draw(random, hosts)
         assert all(0 <= number < hosts for number in drawn.hosts)
         assert drawn.for_us >= 0
+
+
+def test_nobody_is_made_a_liar_through_whom_alone_others_are_linked() -> None:
+    world = World(1)
+    hosts = world.spawn(4, edges=[(0, 1), (1, 2), (2, 3)])
+    assert [can_be_missed(world, host) for host in hosts] == [True, False, False, True]
+    FAULTS["double"].begin(world, Strike(0, 0, "double", (1,)))
+    assert world.honest == hosts
+    FAULTS["double"].begin(world, Strike(0, 0, "double", (3,)))
+    assert world.honest == hosts[:3]
+    assert not can_be_missed(world, hosts[1])
+    whole = World(1)
+    assert all(can_be_missed(whole, host) for host in whole.spawn(3))
