@@ -6,14 +6,15 @@ old key's log is set aside; what the mesh holds of it comes back from the peers 
 When this node has compared with each member, whatever of it is not held or does not count is
 stranded, and enters this node's own log: operation by operation, loose ones with the time at which
 they were written, unless that is in the future; strict ones stamped now, since they have no other
-time than their entry's. Worknodes keep their ids, which name the old key: a create with a key that
-is not one's own needs WRITE on its parent.
+time than their entry's. It is done in steps, each one commit that also says how far it came, since
+links and doors wait for the engine. Worknodes keep their ids, which name the old key: a create with
+a key that is not one's own needs WRITE on its parent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from attrs import define, evolve, field
 
@@ -22,6 +23,7 @@ from capability.data_body import Data, parse_op
 from capability.entry import LANE_DATA, Entry
 from capability.ids import session_id
 from capability.ops import STRICT, Create, MultiValue, Op, Payload, SetAdd, SetRemove, WireDot
+from crdt.codec import decode, encode
 from mesh.core.effects import Effect, Log, Persist
 from mesh.core.errors import Denied, MeshError
 from mesh.core.inputs import Now
@@ -37,6 +39,10 @@ from mesh.worknode.store import Birth
 #: Data entries of the old key, set aside; and whom this node waits for, as in a recovery.
 META_STRANDED: Final = "stranded"
 META_REISSUE: Final = "reissue"
+#: How far the steps came: how many entries are done, and which own ones say which of them.
+META_REISSUED: Final = "reissued"
+#: Half a millisecond each, so a step is about as long as a batch of the driver may be.
+STEP_ENTRIES_MAX: Final = 100
 
 
 @define
@@ -49,6 +55,13 @@ class Reissue:
     #: Of one old key, or of several if that happened again; each log in its order.
     entries: tuple[Entry, ...] = ()
     former: frozenset[bytes] = frozenset()
+    #: When the next step is due, in monotonic ms; None before the first.
+    due_ms: int | None = None
+    #: Of the entries so many are done; the runs (position, own seq, count) were said again.
+    done: int = 0
+    runs: list[tuple[int, int, int]] = field(factory=list)
+    lost: int = 0
+    _pen: _Pen | None = None
     #: Members with whom this node has been found equal since the start.
     met: set[bytes] = field(factory=set)
 
@@ -58,7 +71,9 @@ class Reissue:
         data = reader.meta(META_STRANDED)
         entries = () if data is None else decode_kept(data)
         former = former_keys(reader.meta(META_FORMER))
-        return cls(held, writer, reader.meta(META_REISSUE) or b"", entries, former)
+        made = cls(held, writer, reader.meta(META_REISSUE) or b"", ordered(entries), former)
+        made.done, made.lost, made.runs = progress(reader.meta(META_REISSUED))
+        return made
 
     @property
     def is_active(self) -> bool:
@@ -73,26 +88,75 @@ class Reissue:
 
     def is_due(self, equal: Iterable[bytes], now: Now) -> bool:
         """Whether those who are known to hold the same are enough to say what is stranded."""
+        # A pen that was stopped would fork its log.
+        if self.writer.blocked or not self.writer.standing.candidates(b"", now):
+            return False
+        if self.done:
+            # What others held had come before the first step.
+            return True
         self.met.update(equal)
-        may_write = bool(self.writer.standing.candidates(b"", now))
-        return may_write and bool(self.met) and (self.mode == WAIT_FOR_ONE or not self.absent())
+        return bool(self.met) and (self.mode == WAIT_FOR_ONE or not self.absent())
 
     def run(self, now: Now) -> list[Effect]:
-        """Say again what is stranded: one commit, after which nothing is set aside any more."""
+        """Say the next of what is stranded again: one commit, and how far it came."""
         assert self.writer.group is None, "what was open is sealed"
         effects: list[Effect] = []
-        pen = _Pen(self.held, self.writer, self.entries)
-        count = 0
-        for entry in sorted(self.entries, key=lambda e: (e.header.author, e.header.seq)):
+        pen = self._pen = self._pen or self._restored()
+        before = pen.lost
+        stop = min(self.done + STEP_ENTRIES_MAX, len(self.entries))
+        for at in range(self.done, stop):
+            entry = self.entries[at]
             n = self.held.table.number.get(entry.id)
             if n is not None and self.held.table.counts(n):
                 continue
-            effects += pen.write(entry, now)
-            count += 1
-        metas = (PutMeta(META_STRANDED, b""), PutMeta(META_REISSUE, b""))
-        fields = (("entries", len(self.entries)), ("reissued", count), ("lost", pen.lost))
-        self.entries, self.mode = (), b""
+            seq, more = pen.write(entry, now)
+            effects += more
+            if seq:
+                self._note(at, seq)
+        self.done, self.lost = stop, self.lost + pen.lost - before
+        if stop < len(self.entries):
+            self.due_ms = now.mono_ms
+            value = encode((self.done, self.lost, tuple(self.runs)))
+            return [*effects, Persist((PutMeta(META_REISSUED, value),))]
+        metas = tuple(PutMeta(k, b"") for k in (META_STRANDED, META_REISSUE, META_REISSUED))
+        count = sum(run[2] for run in self.runs)
+        fields = (("entries", len(self.entries)), ("reissued", count), ("lost", self.lost))
+        self.entries, self.mode, self.runs, self._pen = (), b"", [], None
+        self.done, self.due_ms = 0, None
         return [*effects, Persist(metas), Log("info", "node.reissued", fields)]
+
+    def _note(self, at: int, seq: int) -> None:
+        if self.runs:
+            position, first, count = self.runs[-1]
+            if (position + count, first + count) == (at, seq):
+                self.runs[-1] = (position, first, count + 1)
+                return
+        self.runs.append((at, seq, 1))
+
+    def _restored(self) -> _Pen:
+        """The pen, with what it knew before a restart."""
+        pen = _Pen(self.held, self.writer, self.entries)
+        lane = self.held.ledger.lane(self.writer.author, LANE_DATA)
+        for position, seq, count in self.runs:
+            assert lane is not None, "it was written with the same commit"
+            for k in range(count):
+                pen.remember(self.entries[position + k], self.held.table.number[lane.at(seq + k)])
+        return pen
+
+
+def ordered(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """In the order in which they are said again."""
+    return tuple(sorted(entries, key=lambda e: (e.header.author, e.header.seq, e.id)))
+
+
+def progress(data: bytes | None) -> tuple[int, int, list[tuple[int, int, int]]]:
+    """What `META_REISSUED` says: done, lost, runs. Raises CodecError if it is damaged."""
+    if not data:
+        return 0, 0, []
+    done, lost, runs = cast(
+        "tuple[int, int, tuple[tuple[int, int, int], ...]]", decode(data, size_max=len(data))
+    )
+    return done, lost, list(runs)
 
 
 @define
@@ -107,19 +171,33 @@ class _Pen:
     #: Where an operation of the old key stands now.
     _moved: dict[tuple[bytes, int], Dot] = field(factory=dict)
     _at: dict[tuple[bytes, int], bytes] = field(init=False)
+    #: What the old keys called their sessions: the labels of the grants that they made for them.
+    _names: dict[bytes, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._at = {(e.header.author, e.header.seq): e.id for e in self.entries}
+        self._names = {}
+        for author in sorted({entry.header.author for entry in self.entries}):
+            for _, held in self.held.ledger.grants_to(author):
+                if held.akind == SESSION and held.grant is not None and held.grant.label:
+                    self._names.setdefault(session_id(held.grant.label), held.grant.label)
 
-    def write(self, entry: Entry, now: Now) -> list[Effect]:
+    def remember(self, entry: Entry, n: int) -> None:
+        """An entry that was said again, by the one that is held as *n*."""
+        data = data_of(entry)
+        for place, (index, _) in enumerate(_parsed(data) if data is not None else ()):
+            self._moved[entry.id, index] = dot(n, place)
+
+    def write(self, entry: Entry, now: Now) -> tuple[int, list[Effect]]:
+        """One entry: the seq of the new one, 0 if nothing of it can be said; and effects."""
         data = data_of(entry)
         if data is None:
             self.lost += 1
-            return []
-        found = [(i, op) for i in range(len(data.ops)) if (op := parse_op(data, i)) is not None]
+            return 0, []
+        found = _parsed(data)
         self.lost += len(data.ops) - len(found)
         if not found:
-            return []
+            return 0, []
         effects = self._open([op for _, op in found], data, len(entry.body), now)
         group = self.writer.group
         assert group is not None
@@ -135,7 +213,7 @@ class _Pen:
                     payload=self._payload(op, entry, data, group.cite),
                 ),
             )
-        return effects + self.writer.seal()
+        return group.facts.seq, effects + self.writer.seal()
 
     def _open(self, draft: Sequence[Op], data: Data, size: int, now: Now) -> list[Effect]:
         """The group that takes one entry's operations, under the grant by which most count."""
@@ -149,7 +227,7 @@ class _Pen:
         effects: list[Effect] = []
         try:
             authority = standing.covering(draft, session, now, births=births)
-            name = self._session_name(session)
+            name = self._names.get(session, "")
             if name:
                 authority, effects = self.writer.open_session(authority, name, now)
         except MeshError as error:
@@ -158,16 +236,6 @@ class _Pen:
                 effects = []
             authority = standing.candidates(session, now)[0]
         return effects + self.writer.open(authority, session, len(draft), size, now)
-
-    def _session_name(self, session: bytes) -> str:
-        """What the old key called a session: the label of the grant that it made for it."""
-        ledger = self.held.ledger
-        for author in {entry.header.author for entry in self.entries}:
-            for _, held in ledger.grants_to(author):
-                name = held.grant.label if held.grant is not None else ""
-                if held.akind == SESSION and session_id(name) == session:
-                    return name
-        return ""
 
     def _payload(
         self, op: Op, entry: Entry, data: Data, cite: Callable[[Sequence[Dot]], tuple[WireDot, ...]]
@@ -204,3 +272,7 @@ class _Pen:
             return self._at[author, seq]
         lane = self.held.ledger.lane(author, LANE_DATA)
         return lane.at(seq) if lane is not None and 0 < seq <= len(lane) else b""
+
+
+def _parsed(data: Data) -> list[tuple[int, Op]]:
+    return [(i, op) for i in range(len(data.ops)) if (op := parse_op(data, i)) is not None]

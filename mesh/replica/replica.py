@@ -288,9 +288,10 @@ class Replica:
 
     @property
     def wake_mono_ms(self) -> int | None:
-        """When something parked may be folded, in monotonic ms as of the last look."""
+        """When something parked may be folded, or said again: monotonic ms as of the last look."""
         wake = self.held.next_wake_ms()
-        return None if wake is None else wake - self.wall_less_mono_ms
+        dues = (None if wake is None else wake - self.wall_less_mono_ms, self.reissue.due_ms)
+        return min((due for due in dues if due is not None), default=None)
 
     def own_chain(self) -> tuple[bytes, ...]:
         """

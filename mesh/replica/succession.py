@@ -46,8 +46,15 @@ from mesh.replica.rebuilding import (
     records_of,
     sent_marks,
 )
-from mesh.replica.recovery import KEPT_BYTES_MAX, META_BLOCKED, META_KEPT, META_RECOVER, encode_kept
-from mesh.replica.reissue import META_REISSUE, META_STRANDED
+from mesh.replica.recovery import (
+    KEPT_BYTES_MAX,
+    META_BLOCKED,
+    META_KEPT,
+    META_RECOVER,
+    decode_kept,
+    encode_kept,
+)
+from mesh.replica.reissue import META_REISSUE, META_REISSUED, META_STRANDED, ordered, progress
 
 _PROOF_BYTES_MAX: Final = 2048
 
@@ -101,7 +108,8 @@ class Estate:
             known = placed | {entry.id for entry in stranded}
             before, seen = kept_before(found, known, is_signed, key=key)
             unreadable += seen - found.unreadable
-            stranded += [entry for entry in before if entry.header.lane == LANE_DATA]
+            said = _said_again(found) if key == META_STRANDED else set()
+            stranded += [e for e in before if e.header.lane == LANE_DATA and e.id not in said]
         rows = tuple(_stamped(found.pending, wall_ms))
         found = evolve(found, proofs=tuple(proofs), pending=rows)
         return cls(found, tuple(log.placed), tuple(stranded), unreadable)
@@ -129,6 +137,16 @@ class Estate:
         if self.stranded:
             names |= {META_STRANDED: kept, META_REISSUE: mode}
         return records_of(self.found, self.placed, author, names)
+
+
+def _said_again(found: Remains) -> set[bytes]:
+    """What a re-issue that was not over had done; the old key says it in its own log."""
+    try:
+        entries = ordered(decode_kept(found.meta.get(META_STRANDED, encode_kept(()))))
+        done, _, _ = progress(found.meta.get(META_REISSUED))
+    except (CapabilityError, CodecError):
+        return set()
+    return {entry.id for entry in entries[:done]}
 
 
 def _first_ahead(own: Iterable[Entry], wall_ms: int) -> Entry | None:

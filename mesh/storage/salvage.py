@@ -55,6 +55,7 @@ _META_KEYS: Final = (
     "rows_found",
     "stranded",
     "reissue",
+    "reissued",
     "former",
 )
 

@@ -245,6 +245,31 @@ async def test_change_of_key_that_was_cut_off_is_finished(tmp_path: Path) -> Non
         await agree(alpha, other)
 
 
+async def test_steps_that_were_cut_off_go_on_where_they_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await pair(tmp_path)
+    names = [f"off {number}" for number in range(12)]
+    async with up(b) as beta:
+        for name in names:
+            await write(beta, name, session="s")
+    async with up(a) as alpha:
+        rekey_home(Home(b), await ticket_of(alpha), wall_ms())
+        # The set's removals name additions that an earlier step has said.
+        monkeypatch.setattr("mesh.replica.reissue.STEP_ENTRIES_MAX", 1)
+        for stop in (2, 15, 30):
+            async with up(b, alpha) as beta:
+                reissue = beta.replica.reissue
+                await until(lambda: reissue.done >= stop, "some are said again")  # noqa: B023
+                assert reissue.is_active
+        async with up(b, alpha) as beta:
+            await said_again(beta, alpha)
+            for name in names:
+                assert tokens(alpha).count(name) == 1
+            assert set(names) <= labelled(alpha) and "gone" not in labelled(alpha)
+            assert alpha.replica.forked() == []
+
+
 async def test_key_that_was_changed_twice_is_not_waited_for(tmp_path: Path) -> None:
     """The first of the two new keys never met anybody, and nobody ever will meet it."""
     a, b = await pair(tmp_path)
