@@ -87,9 +87,9 @@ def lie(liar: Liar) -> None:
         liar.say(end, Rows(random.randrange(_NUMBERS), b"", 0, True, rows))
         held = tuple(Held(n, LANE_DATA, seq, 1) for n, seq in enumerate(seqs))
         liar.say(end, Have(0, tuple(authors), held))
-        peer = world.hosts[end.peer.host]
-        if peer.is_up:
-            auth_root, data_root = liar.victim().running.replica.port.roots()
+        victim = liar.victim()
+        if victim.is_up:
+            auth_root, data_root = victim.running.replica.port.roots()
             liar.say(end, Roots(auth_root, data_root, random.randrange(_NUMBERS)))
 
 

@@ -130,3 +130,16 @@ def test_neither_the_founder_nor_most_hosts_lie() -> None:
     plan = Plan(seed=5, nodes=6, minutes=0.5, strikes=strikes)
     assert simulate(plan, watchers=(keep,)).violations == ()
     assert [host.number for host in worlds[0].hosts if not host.is_honest] == [1, 2]
+
+
+def test_it_lies_on_while_those_whom_it_speaks_of_are_down() -> None:
+    restless = tuple(
+        Strike(at_s * SECOND_US, 8 * SECOND_US, "kill", (host,))
+        for at_s in range(10, 50, 10)
+        for host in (0, 1, 3)
+    )
+    strikes = (Strike(5 * SECOND_US, 50 * SECOND_US, "lies", (LIAR,)), *restless)
+    result = simulate(Plan(seed=5, nodes=5, minutes=1, strikes=strikes))
+    assert result.violations == ()
+    assert result.faults["lies"] > 0
+    assert result.faults["kill"] > 0
