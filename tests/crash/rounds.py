@@ -36,7 +36,7 @@ from mesh.node.node import Node, open_node
 from mesh.replica.replica import Replica
 from mesh.storage import Home, SqliteStore
 from mesh.transport.tcp import text_of
-from tests.crash.homes import LOOPBACK, agree, found, invite, is_member, signer_of
+from tests.crash.homes import AGREE_S_MAX, LOOPBACK, agree, found, invite, is_member, signer_of
 from tests.crash.model import Story, broken_promises
 from tests.crash.power import Disk, Step, read_trace, traced
 
@@ -290,7 +290,11 @@ class Yard:
         options = {"listen": (), "mdns": False, "peers": self.peer.listen_addresses}
         async with open_node(self.home, **options) as node:
             await is_member(node)
-            await node.seal()
+            with trio.fail_after(AGREE_S_MAX):
+                # Rows that were found at the start wait for the peer's word before they are sealed.
+                while len(node.replica.pending):
+                    await node.seal()
+                    await trio.sleep(0.005)
             await agree(node, self.peer)
             for replica in (node.replica, self.peer.replica):
                 self._look_at_promises(replica)
