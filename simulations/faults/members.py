@@ -55,7 +55,7 @@ class Double:
 
     def begin(self, world: World, strike: Strike) -> None:
         for host in running(world, strike.hosts):
-            if not host.is_honest or not can_be_missed(world, host):
+            if not host.is_honest or host.liar is not None or not can_be_missed(world, host):
                 continue
             world.watch.befell(strike.kind)
             twin = world.left[strike] = world.double(host)

@@ -143,3 +143,19 @@ def test_it_lies_on_while_those_whom_it_speaks_of_are_down() -> None:
     assert result.violations == ()
     assert result.faults["lies"] > 0
     assert result.faults["kill"] > 0
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "leaves"), [("processes", "double", [2, 4]), ("byzantine", "replays", [2])]
+)
+def test_nobody_lies_between_two_that_have_no_other_way(
+    group: str, kind: str, leaves: list[int]
+) -> None:
+    world = World(seed=5)
+    world.spawn(5, edges=[(0, 1), (1, 2), (0, 3), (3, 4)])
+    for number in range(5):
+        strike = Strike(0, 20 * SECOND_US, kind, (number,))
+        GROUPS[group][kind].begin(world, strike)
+    world.run(until_s=world.now_s + 10)
+    # Both leaves may be doubled; of five hosts one may lie.
+    assert [host.number for host in world.hosts[:5] if not host.is_honest] == leaves
