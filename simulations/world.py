@@ -237,6 +237,8 @@ class World:
         """A copy of a running home is started on another machine: one key that runs twice."""
         twin = self.add(f"{host.name}-twin-{len(self.hosts)}", host.region, of=host)
         host.is_honest = twin.is_honest = False
+        # What it had told its sessions and nobody else may be lost with its log.
+        self.watch.set_back(host)
         twin.start()
         for address in host.hints:
             twin.find(address)

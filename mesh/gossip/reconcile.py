@@ -36,7 +36,6 @@ from capability.entry import SignedHeader
 from capability.frontier import proof_digest
 from mesh.core.effects import Effect, Send
 from mesh.core.inputs import Now
-from mesh.core.limits import REPAIR_TIMEOUT_MS
 from mesh.core.ports import ReplicaPort
 from mesh.gossip.bisect import ForkFound
 from mesh.gossip.comparison import Comparison
@@ -299,7 +298,7 @@ class Reconcile:
             elif not session.busy:
                 session.asked = None
                 session.failed(now.mono_ms)
-            elif not session.working or now.mono_ms < session.moved_ms + REPAIR_TIMEOUT_MS:
+            elif not session.working or now.mono_ms < session.patience_ms:
                 effects += self._go_on(session, now)
             else:
                 effects.append(self._pull.give_up(session, now))

@@ -184,6 +184,13 @@ class Session:
         self.busy = self.began = self.gained = self.served = False
 
     @property
+    def patience_ms(self) -> int:
+        """When a repair that goes on is given up, in monotonic ms."""
+        # A peer that goes on comparing keeps the repair moving, and may still owe an answer.
+        since = self.moved_ms if self.window is None else min(self.moved_ms, self.window.since_ms)
+        return since + REPAIR_TIMEOUT_MS
+
+    @property
     def deadline(self) -> int:
         """When something is due on this link, in monotonic ms."""
         if self.busy:
@@ -191,7 +198,7 @@ class Session:
                 # Only the fork that the engine verifies keeps a repair open; if it was not told of
                 # the end, the next tick ends it.
                 return self.moved_ms
-            due = self.moved_ms + REPAIR_TIMEOUT_MS
+            due = self.patience_ms
             waits = self.window is None and self.wants.free_ms and not self.blocked
             return min(due, self.wants.free_ms) if waits else due
         if self.asked is not None:

@@ -176,6 +176,19 @@ def test_a_window_that_is_never_answered_is_given_up() -> None:
     assert machine.status()[0].behind == 0
 
 
+def test_a_peer_that_goes_on_comparing_is_given_up_for_the_answer_that_it_owes() -> None:
+    machine, exchange = ready(FakeReplica())
+    machine.handle(1, Rows(exchange, b"", 0, True, (lie(1),)), Now(7, 7))
+    at = 7
+    while at < REPAIR_TIMEOUT_MS - REPAIR_INTERVAL_MS:
+        at += REPAIR_INTERVAL_MS
+        # An exchange of the peer's own: it counts as something that moves.
+        machine.handle(1, Rows(exchange + 1, b"", 0, True, (lie(1),)), Now(at, at))
+    at = 7 + REPAIR_TIMEOUT_MS
+    assert machine.deadline == at
+    assert logged(machine.tick(Now(at, at))) == ["repair.timeout"]
+
+
 @pytest.mark.parametrize(
     "message",
     [
