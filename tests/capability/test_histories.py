@@ -25,10 +25,10 @@ NOT_IN_HISTORIES = [
     Reason.NOT_HELD,
     Reason.NEEDS_QUORUM,
     Reason.LANE_ENDED,
-    Reason.CAVEAT_SEQ,
     Reason.CAVEAT_GLOBS,
     Reason.CAVEAT_COMPLEXITY,
     Reason.CAVEAT_FIELDS,
+    Reason.CAVEAT_SEQ,
 ]
 
 
