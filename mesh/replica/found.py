@@ -83,8 +83,7 @@ class FoundRows:
             pending.found_until = max(pending.rows)
             found.unsaved.append(PutMeta(META_FOUND, encode(pending.found_until)))
         else:
-            slot = decode(kept, size_max=_SLOT_BYTES_MAX)
-            pending.found_until = slot if isinstance(slot, int) else max(pending.rows)
+            pending.found_until = _slot(kept, else_=max(pending.rows))
         if max(pending.rows) > pending.found_until:
             pending.due_ms = now.mono_ms
         return found
@@ -138,3 +137,12 @@ class FoundRows:
                 place = (data.session, op.node, cell)
                 found[place] = max(found.get(place, 0), entry.header.hlc - op.age)
         return found
+
+
+def _slot(data: bytes, *, else_: int) -> int:
+    """The slot of a mark; if it cannot be read all rows are taken for found, which is safe."""
+    try:
+        slot = decode(data, size_max=_SLOT_BYTES_MAX)
+    except CodecError:
+        return else_
+    return slot if isinstance(slot, int) else else_

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mesh.core.inputs import LOCAL
+from mesh.core.records import PutMeta
 from mesh.core.writes import Append, Create, Increment
+from mesh.replica.found import META_FOUND
 from mesh.replica.writer import Submitted
 from mesh.worknode import reading
 from mesh.worknode.cells import LOG
@@ -108,3 +110,17 @@ def test_a_peer_that_knew_nothing_of_this_log_tells_when_it_is_equal() -> None:
     assert not host.disk.store.pending()
     recover(world)
     assert reading.look(one.running.replica, answers.created[0]).total(0, "spent") == 3
+
+
+@pytest.mark.parametrize("mark", [b"\xc1", b"\xa1x", bytes(99)])
+def test_a_mark_that_cannot_be_read_holds_back_all_rows(mark: bytes) -> None:
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.run(until_s=11)
+    host.die()
+    host.disk.store.commit([PutMeta(META_FOUND, mark)])
+    host.start()
+    assert host.running.replica.pending.found_until == max(host.running.replica.pending.rows)
+    recover(world)
+    assert reading.look(host.running.replica, node).total(0, "spent") == 3
