@@ -1,5 +1,5 @@
 """
-One connection: its handshake, then a reader, a writer and a heart-beat around one channel.
+One connection after its handshake: a reader, a writer and a heart-beat around one channel.
 
 Nothing that happens here leaves it except as inputs: bad bytes, a dead socket or a mistake of ours
 end this link with a reason, and touch no other. The heart beats here and not in the engine, so
@@ -9,15 +9,13 @@ that a slow disk does not make peers believe that this node is gone.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias, assert_never
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from capability.keys import Signer
 from mesh.channel import (
     CLOSE_REASON_BYTES_MAX,
     Channel,
@@ -25,20 +23,13 @@ from mesh.channel import (
     ChannelEvent,
     Closed,
     HandshakeDone,
-    HandshakeFailed,
     Message,
     Pong,
-    identity_payload,
-    prologue,
-    static_public,
-    verify_identity,
 )
 from mesh.core.errors import LocalError
 from mesh.core.inputs import Input, Measured, OutboxDrained, Received
 from mesh.core.limits import HEARTBEAT_MS, MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, SILENCE_MS_MAX
 
-#: A whole handshake; honest ones take milliseconds and one round trip and a half.
-HANDSHAKE_S_MAX: Final = 5.0
 #: A peer that takes nothing for this long is closed. Guess: longer than a slow disk's worst
 #: pause, shorter than a person's patience; its heart-beats alone do not excuse it.
 STALL_S_MAX: Final = 10.0
@@ -59,87 +50,6 @@ Put: TypeAlias = Callable[[Input], Awaitable[None]]
 
 _HEARTBEAT_S: Final = HEARTBEAT_MS / 1000
 _SILENCE_S: Final = SILENCE_MS_MAX / 1000
-
-
-@frozen
-class ChannelKeys:
-    """What this process proves itself with; the static key lives as long as the process."""
-
-    mesh_id: bytes
-    node_key: bytes
-    payload: bytes = field(repr=False)
-    _static_key: bytes = field(repr=False)
-
-    @classmethod
-    def create(cls, signer: Signer, mesh_id: bytes) -> ChannelKeys:
-        """Fresh keys for *signer*'s node."""
-        static_key = os.urandom(32)
-        payload = identity_payload(
-            node_key=signer.public,
-            sign=signer.sign,
-            mesh_id=mesh_id,
-            static_public=static_public(static_key),
-        )
-        return cls(mesh_id, signer.public, payload, static_key)
-
-    def channel(self, *, outbound: bool) -> Channel:
-        """One side of a new connection, with an ephemeral key of its own."""
-        make = Channel.initiator if outbound else Channel.responder
-        return make(
-            prologue=prologue(self.mesh_id),
-            static_key=self._static_key,
-            ephemeral_key=os.urandom(32),
-            payload=self.payload,
-        )
-
-
-@frozen
-class Authenticated:
-    """A finished handshake; *early* came with its last message and has to be delivered."""
-
-    peer: bytes
-    handshake_hash: bytes
-    early: tuple[ChannelEvent, ...]
-
-
-async def shake_hands(
-    stream: trio.abc.Stream, channel: Channel, keys: ChannelKeys, *, expected: bytes | None
-) -> Authenticated:
-    """
-    Authenticate the other end, which must be *expected* unless that is None.
-
-    Raises:
-        HandshakeFailed: Not of this mesh, not the expected node, this node itself, or too slow.
-        trio.BrokenResourceError: The connection broke.
-    """
-    try:
-        with trio.fail_after(HANDSHAKE_S_MAX):
-            while True:
-                output = channel.take_output()
-                if output:
-                    await stream.send_all(output)
-                data = await stream.receive_some(READ_BYTES)
-                if not data:
-                    channel.end_of_stream()
-                events = channel.receive(bytes(data))
-                if events:
-                    # Judged before any more output: a wrong peer does not learn who called.
-                    return _judge(events, keys, expected)
-    except trio.TooSlowError as error:
-        raise HandshakeFailed(f"no handshake within {HANDSHAKE_S_MAX:g} s") from error
-
-
-def _judge(
-    events: Sequence[ChannelEvent], keys: ChannelKeys, expected: bytes | None
-) -> Authenticated:
-    done = events[0]
-    assert isinstance(done, HandshakeDone), done
-    peer = verify_identity(done.payload, mesh_id=keys.mesh_id, static_public=done.remote_static)
-    if peer == keys.node_key:
-        raise HandshakeFailed("this is the node itself, or a copy of its home")
-    if expected is not None and peer != expected:
-        raise HandshakeFailed(f"node {peer.hex()[:8]} answers, expected {expected.hex()[:8]}")
-    return Authenticated(peer, done.handshake_hash, tuple(events[1:]))
 
 
 @define(eq=False)

@@ -18,8 +18,15 @@ from mesh.channel import Channel, ChannelError
 from mesh.core.effects import Log
 from mesh.core.inputs import Address, DialFailed, LinkClosed, LinkOpened
 from mesh.core.limits import LINKS_MAX
-from mesh.node.link import CLOSE_S_MAX, Authenticated, ChannelKeys, Link, Put, shake_hands
+from mesh.node.handshake import (
+    HANDSHAKE_MESSAGE_S_MAX,
+    Authenticated,
+    ChannelKeys,
+    shake_hands,
+)
+from mesh.node.link import CLOSE_S_MAX, Link, Put
 from mesh.status import LINK_NAME_BYTES
+from mesh.transport.pace import HandshakePace
 from mesh.transport.tcp import (
     DialError,
     HandshakeGate,
@@ -53,6 +60,7 @@ class Links:
     put: Put
     log: Callable[[Log], None]
     gate: HandshakeGate = field(factory=HandshakeGate)
+    pace: HandshakePace = field(factory=lambda: HandshakePace(trio.current_time))
     is_paused: bool = False
     is_offline: bool = False
     _numbers: Iterator[int] = field(factory=lambda: itertools.count(1))
@@ -127,6 +135,10 @@ class Links:
 
     async def serve_stream(self, stream: trio.abc.Stream, address: Address) -> None:
         """Serve an accepted connection until it ends."""
+        if not self.pace.admits(address[0]):
+            self._warn("link.refused", address, "too many handshakes in so short a time")
+            await trio.aclose_forcefully(stream)
+            return
         channel = self.keys.channel(outbound=False)
         ready: Authenticated | None = None
         with self.gate.enter(address[0]) as scope:
@@ -134,7 +146,13 @@ class Links:
             try:
                 if self.is_paused:
                     raise DialError("this node takes no links now")  # noqa: TRY301
-                ready = await shake_hands(stream, channel, self.keys, expected=None)
+                ready = await shake_hands(
+                    stream,
+                    channel,
+                    self.keys,
+                    expected=None,
+                    message_s_max=HANDSHAKE_MESSAGE_S_MAX,
+                )
             except (ChannelError, DialError, OSError, trio.BrokenResourceError) as error:
                 self._warn("link.refused", address, str(error) or type(error).__name__)
             except Exception as error:  # noqa: BLE001 - a stranger's connection cannot end the node

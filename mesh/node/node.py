@@ -93,6 +93,7 @@ class Node:
             "advertised": [tcp.text_of(address) for address in self.advertised],
             "links": len(parts.links.open),
             "handshakes_dropped": parts.links.gate.dropped,
+            "handshakes_refused": parts.links.pace.refused,
             "inputs_waiting": len(parts.driver.inbox),
             "requests_waiting": len(parts.driver.requests),
             "subscribers": len(parts.subscriptions),

@@ -26,8 +26,8 @@ from mesh.core.version import DISTRIBUTION, VERSION
 from mesh.engine import Engine, EngineConfig
 from mesh.node.clock import system_now
 from mesh.node.driver import Driver
+from mesh.node.handshake import ChannelKeys
 from mesh.node.inbox import Inbox
-from mesh.node.link import ChannelKeys
 from mesh.node.links import Links
 from mesh.node.recorder import Recorder
 from mesh.node.replay import ReplayResult, replay_with

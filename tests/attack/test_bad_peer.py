@@ -19,7 +19,7 @@ from mesh.core.inputs import Address
 from mesh.core.writes import SetRegister
 from mesh.gossip.messages import Get, Hello, Push, Range, Roots, Rows
 from mesh.node.clock import wall_ms
-from mesh.node.link import ChannelKeys, shake_hands
+from mesh.node.handshake import ChannelKeys, shake_hands
 from mesh.node.node import Node, open_node
 from mesh.node.setup import prepare_join
 from mesh.storage import Home

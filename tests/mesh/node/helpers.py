@@ -17,7 +17,7 @@ from mesh.core.events import Event
 from mesh.core.inputs import Address, Input, Now, Received, Seal, Submit, SyncNow, Tick
 from mesh.core.records import PutEvents, PutMeta, Record
 from mesh.node.driver import Driver
-from mesh.node.link import ChannelKeys
+from mesh.node.handshake import ChannelKeys
 from mesh.node.links import Links
 
 MESH = bytes(range(32))

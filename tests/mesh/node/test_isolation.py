@@ -8,8 +8,8 @@ import trio.testing
 
 from mesh.core.events import Event
 from mesh.core.inputs import DialFailed, Input, LinkClosed, LinkOpened, Received
-from mesh.node import link as link_module
 from mesh.node import links as links_module
+from mesh.node.handshake import shake_hands
 from tests.mesh.node.helpers import End, event, running, signer
 
 ADDRESS = ("10.0.0.1", 1)
@@ -26,7 +26,7 @@ class Clumsy(End):
 
 async def dial(end: End, stream: trio.abc.Stream) -> None:
     channel = end.links.keys.channel(outbound=True)
-    ready = await link_module.shake_hands(stream, channel, end.links.keys, expected=None)
+    ready = await shake_hands(stream, channel, end.links.keys, expected=None)
     await end.links._serve(stream, channel, ready, outbound=True, address=ADDRESS)
 
 

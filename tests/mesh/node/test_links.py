@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 import trio.testing
 
+from mesh.channel import HandshakeFailed
 from mesh.core.inputs import (
     DialFailed,
     LinkClosed,
@@ -17,11 +18,12 @@ from mesh.core.inputs import (
     OutboxDrained,
     Received,
 )
-from mesh.core.limits import MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, SILENCE_MS_MAX
-from mesh.node import link as link_module
+from mesh.core.limits import MESSAGE_BYTES_MAX, OUTBOX_BYTES_MAX, REDIAL_MS_MIN, SILENCE_MS_MAX
 from mesh.node import links as links_module
-from mesh.node.link import CLOSE_S_MAX, FIRST_MESSAGE_S_MAX, HANDSHAKE_S_MAX, STALL_S_MAX
+from mesh.node.handshake import HANDSHAKE_MESSAGE_S_MAX, HANDSHAKE_S_MAX, shake_hands
+from mesh.node.link import CLOSE_S_MAX, FIRST_MESSAGE_S_MAX, STALL_S_MAX
 from mesh.transport import tcp
+from mesh.transport.pace import HandshakePace
 from tests.mesh.node.helpers import MESH, End, keys, signer
 
 
@@ -128,6 +130,43 @@ async def test_garbage_ends_only_its_own_connection() -> None:
         assert [line.event for line in b.lines] == ["link.opened", *["link.refused"] * 3]
 
 
+async def test_a_caller_beyond_the_pace_is_cut_off_and_comes_in_when_it_dials_again() -> None:
+    """What it sees is a dial that failed: its back-off does the rest."""
+    async with two() as (a, b, address):
+        now_s = 0.0
+        b.links.pace = HandshakePace(lambda: now_s)
+        while b.links.pace.admits("127.0.0.1"):
+            pass
+        refused = b.links.pace.refused
+        a.links.connect(address, signer(2).public)
+        failed = await a.first(DialFailed)
+        assert (failed.address, b.links.pace.refused) == (address, refused + 1)
+        # Or, where its own first message crossed with the close, that the connection was reset.
+        assert "ended within" in failed.reason or "reset" in failed.reason.lower()
+        assert [line.event for line in b.lines] == ["link.refused"]
+        assert dict(b.lines[0].fields)["reason"] == "too many handshakes in so short a time"
+        now_s += REDIAL_MS_MIN / 1000
+        a.links.connect(address, signer(2).public)
+        await a.first(LinkOpened)
+        await b.first(LinkOpened)
+
+
+async def test_a_refused_flood_computes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = End.of(2)
+    end.links.pace = HandshakePace(lambda: 0.0)
+    while end.links.pace.admits("10.0.0.1"):
+        pass
+    monkeypatch.setattr(links_module, "shake_hands", None)
+    for _ in range(100):
+        near, far = trio.testing.memory_stream_pair()
+        await near.send_all(bytes(64))
+        await end.links.serve_stream(far, ("10.0.0.1", 1))
+        with pytest.raises(trio.BrokenResourceError):
+            await near.send_all(b"x")
+    assert len(end.links.gate) == 0
+    assert not end.inputs
+
+
 # Over memory streams, in virtual time.
 
 
@@ -155,7 +194,7 @@ class Wire:
             await end.links.serve_stream(stream, ("10.0.0.1", 1))
             return
         channel = end.links.keys.channel(outbound=True)
-        ready = await link_module.shake_hands(stream, channel, end.links.keys, expected=None)
+        ready = await shake_hands(stream, channel, end.links.keys, expected=None)
         await end.links._serve(stream, channel, ready, outbound=True, address=("10.0.0.2", 2))
 
 
@@ -259,14 +298,63 @@ async def test_the_engine_hears_when_a_full_outbox_has_drained(autojump_clock: o
         assert len(wire.b.all(Received)) == sent.count(True)
 
 
-async def test_a_handshake_that_does_not_end_is_dropped(autojump_clock: object) -> None:
+async def test_a_caller_who_says_nothing_is_dropped(autojump_clock: object) -> None:
     end = End.of(1)
     near, far = trio.testing.memory_stream_pair()
     started = trio.current_time()
     await end.links.serve_stream(far, ("10.0.0.9", 9))
-    assert trio.current_time() - started == pytest.approx(HANDSHAKE_S_MAX)
+    assert trio.current_time() - started == pytest.approx(HANDSHAKE_MESSAGE_S_MAX)
     assert await near.receive_some() == b""
     assert len(end.links.gate) == 0
+
+
+@pytest.mark.parametrize(
+    "pause_s", [HANDSHAKE_MESSAGE_S_MAX - 0.01, HANDSHAKE_MESSAGE_S_MAX + 0.01]
+)
+async def test_each_message_of_a_caller_has_its_time(
+    autojump_clock: object, pause_s: float
+) -> None:
+    """Within it both messages may be as late as they like, one beyond is the end."""
+    end, other = End.of(1), keys(2).channel(outbound=True)
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end.links.serve_stream, far, ("10.0.0.9", 9))
+        await trio.sleep(HANDSHAKE_MESSAGE_S_MAX - 0.01)
+        await near.send_all(other.take_output())
+        other.receive(bytes(await near.receive_some()))
+        await trio.sleep(pause_s)
+        with suppress(trio.BrokenResourceError):
+            await near.send_all(other.take_output())
+        await trio.sleep(0.1)
+        assert bool(end.all(LinkOpened)) == (pause_s < HANDSHAKE_MESSAGE_S_MAX)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_message_that_comes_by_bytes_has_no_more_time(autojump_clock: object) -> None:
+    end = End.of(1)
+    near, far = trio.testing.memory_stream_pair()
+    started = trio.current_time()
+
+    async def drip() -> None:
+        with suppress(trio.BrokenResourceError):
+            await near.send_all((32).to_bytes(2, "big"))
+            while True:
+                await near.send_all(b"x")
+                await trio.sleep(HANDSHAKE_MESSAGE_S_MAX / 4)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drip)
+        await end.links.serve_stream(far, ("10.0.0.9", 9))
+        assert trio.current_time() - started == pytest.approx(HANDSHAKE_MESSAGE_S_MAX)
+
+
+async def test_who_is_called_has_the_whole_time_of_a_handshake(autojump_clock: object) -> None:
+    """Its engine may be busy: the dialler waits longer than it would be waited for."""
+    near, _far = trio.testing.memory_stream_pair()
+    started = trio.current_time()
+    with pytest.raises(HandshakeFailed, match="no handshake within 5 s"):
+        await shake_hands(near, keys(1).channel(outbound=True), keys(1), expected=None)
+    assert trio.current_time() - started == pytest.approx(HANDSHAKE_S_MAX)
 
 
 async def test_closing_all_is_bounded_even_if_nobody_answers(autojump_clock: object) -> None:
