@@ -26,7 +26,7 @@ from capability.limits import (
     ENTRY_BYTES_MAX,
     HEADER_BYTES_MAX,
 )
-from crdt.codec import decode, encode, unpack
+from crdt.codec import decode, encode, encode_bytes, unpack
 from crdt.errors import CodecError
 
 FORMAT_VERSION: Final = 1
@@ -113,7 +113,7 @@ class Entry:
 
     def encode(self) -> bytes:
         """The wire form: [header, sig, body]."""
-        return encode((self.header_bytes, self.signature, self.body))
+        return encode_bytes(self.header_bytes, self.signature, self.body)
 
 
 def decode_header(data: bytes) -> Header:

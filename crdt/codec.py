@@ -22,7 +22,7 @@ import msgpack  # type: ignore[import-untyped]  # it ships no stubs; this module
 from crdt.errors import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "DEPTH_MAX",
@@ -32,6 +32,7 @@ __all__ = [
     "check",
     "decode",
     "encode",
+    "encode_bytes",
     "first",
     "unpack",
 ]
@@ -79,6 +80,11 @@ def encode(value: object, *, depth_max: int = DEPTH_MAX) -> bytes:
     if unfit or type(value) not in _SCALARS:
         _check(value, depth_max, ranges=unfit)
     return data
+
+
+def encode_bytes(*parts: bytes) -> bytes:
+    """The canonical bytes of a tuple of binaries, whose types the caller vouches for."""
+    return _pack_checked(parts)
 
 
 def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> Value:
@@ -186,12 +192,16 @@ def _unpack(data: bytes) -> Value:
 def _check(value: object, depth_max: int, *, ranges: bool) -> None:
     # Level by level, and each level by the set of its types: C loops, no recursion. Ints are
     # looked at only if the packed bytes hold a prefix that an int out of range would have.
-    level: list[object] = [value]
-    for _ in range(depth_max + 1):
+    level: Sequence[object]
+    # Nearly every value is a tuple: a level of this one thing alone would say nothing of it.
+    level, levels = (value, depth_max) if type(value) is tuple else ((value,), depth_max + 1)
+    for _ in range(levels):
         kinds = set(map(type, level))
         if not kinds <= _PLAIN:
             _check_kinds(level)
             arrays = [item for item in level if isinstance(item, (tuple, list))]
+        elif kinds <= _SCALARS:
+            arrays = []
         else:
             arrays = [item for item in level if type(item) is tuple or type(item) is list]
         if ranges and not kinds <= _NO_INTS:
@@ -202,7 +212,7 @@ def _check(value: object, depth_max: int, *, ranges: bool) -> None:
     raise CodecError(f"nested deeper than {depth_max}")
 
 
-def _check_kinds(level: list[object]) -> None:
+def _check_kinds(level: "Sequence[object]") -> None:
     # Enumerations and named tuples are welcome; the unpacker's ExtType is a named tuple too.
     for item in level:
         if isinstance(item, msgpack.ExtType) or not (
@@ -211,7 +221,7 @@ def _check_kinds(level: list[object]) -> None:
             raise CodecError(f"{type(item).__name__} is not part of the format")
 
 
-def _check_ranges(level: list[object]) -> None:
+def _check_ranges(level: "Sequence[object]") -> None:
     numbers = [item for item in level if isinstance(item, int)]
     if min(numbers, default=0) < INT_MIN or max(numbers, default=0) > INT_MAX:
         raise CodecError(f"an int of {numbers!r:.80} is outside {INT_MIN} .. {INT_MAX}")

@@ -18,6 +18,7 @@ from crdt.codec import (
     _walk_headers,
     decode,
     encode,
+    encode_bytes,
     first,
 )
 from crdt.errors import CodecError
@@ -158,6 +159,18 @@ def test_nesting_is_bounded_in_both_directions() -> None:
     assert decode(encode(nested(20), depth_max=20), size_max=99, depth_max=20) == nested(20)
     with pytest.raises(CodecError):
         encode(nested(2000))
+
+
+def test_a_tuple_of_nothing_nests_too() -> None:
+    with pytest.raises(CodecError, match="deeper than 0"):
+        encode((), depth_max=0)
+    assert encode(b"scalar", depth_max=0)
+    assert encode((), depth_max=1)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4))
+def test_binaries_that_are_vouched_for_encode_alike(parts: list[bytes]) -> None:
+    assert encode_bytes(*parts) == encode(tuple(parts))
 
 
 def test_size_is_bounded() -> None:
