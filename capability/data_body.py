@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from capability import ops
 from capability.columns import Registers, registers
@@ -86,6 +86,8 @@ class Data:
     ops: tuple[Value, ...]
     #: Those of the ops that are plain register writes, by columns.
     registers: Registers | None = field(default=None, eq=False, repr=False)
+    #: What `parse_op` says of each op, where one body is read by many; see `parsed`.
+    parsed: tuple[Op | None, ...] | None = field(default=None, eq=False, repr=False)
 
     def others(self) -> list[int]:
         """The indexes of all ops but `registers`."""
@@ -185,6 +187,8 @@ def parse_op(data: Data, index: int) -> Op | None:
     this entry, and that a create's node is the hash of its birth. Whether `age` and own entries
     named by negative dots lie before the entry is the caller's, who has the header.
     """
+    if data.parsed is not None:
+        return data.parsed[index]
     fields = data.ops[index]
     if not isinstance(fields, tuple) or len(fields) < _HEAD:
         return None
@@ -204,6 +208,11 @@ def parse_op(data: Data, index: int) -> Op | None:
         )
     except FormError:
         return None
+
+
+def parsed(data: Data) -> Data:
+    """The same body with all its ops parsed: three times the memory, for whoever reads it often."""
+    return evolve(data, parsed=tuple(parse_op(data, index) for index in range(len(data.ops))))
 
 
 def _dots(value: Value, data: Data, index: int, most: int) -> tuple[WireDot, ...]:

@@ -16,11 +16,10 @@ from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
-from capability.data_body import decode_data, parse_op
-from capability.entry import KIND_DATA, Entry, decode_entry
-from capability.errors import FormError
+from capability.data_body import Data, parsed
+from capability.entry import Entry, decode_entry
 from capability.keys import SIGNATURE_BYTES, SeedSigner, Signer, verify
-from capability.notary import Notary
+from capability.notary import Notary, data_of
 from capability.ops import Op
 from mesh.gossip.messages import Message
 from mesh.wire import Unknown, decode_message
@@ -106,12 +105,12 @@ class Reading:
     scheme: Scheme
     _entries: dict[bytes, Entry] = field(factory=dict)
     _messages: dict[bytes, Message | Unknown] = field(factory=dict)
-    _operations: dict[bytes, tuple[Op | None, ...]] = field(factory=dict)
+    _bodies: dict[bytes, Data | None] = field(factory=dict)
 
     @property
     def notary(self) -> Notary:
         """For every host of the world."""
-        return Notary(self.entry, self.scheme.verify)
+        return Notary(self.entry, self.scheme.verify, self.data)
 
     def entry(self, data: bytes) -> Entry:
         """Decode an entry, or find it decoded. Raises FormError; failures are not remembered."""
@@ -122,10 +121,17 @@ class Reading:
 
     def operations(self, entry: Entry) -> tuple[Op | None, ...]:
         """What watchers read of a data entry's body: None where an operation is malformed."""
-        found = self._operations.get(entry.id)
-        if found is None:
-            found = self._operations[entry.id] = _operations(entry)
-        return found
+        data = self.data(entry)
+        return () if data is None or data.parsed is None else data.parsed
+
+    def data(self, entry: Entry) -> Data | None:
+        """Decode a body and its operations, or find them decoded: its hash is in the id."""
+        try:
+            return self._bodies[entry.id]
+        except KeyError:
+            data = data_of(entry)
+            found = self._bodies[entry.id] = None if data is None else parsed(data)
+            return found
 
     def message(self, data: bytes, *, size_max: int) -> Message | Unknown:
         """Decode a message, or find it decoded. Raises ProtocolViolation."""
@@ -138,13 +144,3 @@ class Reading:
                 self._messages.clear()
             self._messages[data] = found
         return found
-
-
-def _operations(entry: Entry) -> tuple[Op | None, ...]:
-    if entry.header.kind != KIND_DATA:
-        return ()
-    try:
-        data = decode_data(entry.body)
-    except FormError:
-        return ()
-    return tuple(parse_op(data, index) for index in range(len(data.ops)))

@@ -9,6 +9,7 @@ import trio
 from capability import ops
 from capability.data_body import parse_op
 from capability.ids import TRASH, session_id
+from capability.notary import data_of
 from capability.ops import Op
 from capability.verdict import Verdict
 from crdt.hlc import milliseconds
@@ -17,7 +18,6 @@ from mesh.api.context import Context, Operation
 from mesh.core.errors import Precondition
 from mesh.core.events import Event
 from mesh.node.subscriptions import Reset
-from mesh.replica.fold import data_of
 from mesh.replica.replica import Replica
 from mesh.worknode.resolve import resolve
 from mesh.worknode.schema import NAMESPACE_NAMES

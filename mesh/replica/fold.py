@@ -14,10 +14,10 @@ from typing import Final
 from attrs import define, field, frozen
 
 from capability.authority import Authority
-from capability.data_body import Data, decode_data, parse_op
-from capability.entry import KIND_DATA, LANE_DATA, Entry
-from capability.errors import FormError
+from capability.data_body import Data, parse_op
+from capability.entry import LANE_DATA, Entry
 from capability.ledger import Ledger
+from capability.notary import data_of
 from capability.ops import (
     LOOSE,
     Append,
@@ -52,16 +52,6 @@ def facts_of(n: int, entry: Entry) -> Facts:
     """The facts of a held entry."""
     header = entry.header
     return Facts(n, entry.id, header.author, header.seq, header.hlc, header.leaf)
-
-
-def data_of(entry: Entry) -> Data | None:
-    """The body of a data entry, None when it is of another kind or malformed: held and inert."""
-    if entry.header.kind != KIND_DATA:
-        return None
-    try:
-        return decode_data(entry.body)
-    except FormError:
-        return None
 
 
 def touched_by(data: Data | None) -> tuple[bytes, ...]:
@@ -101,11 +91,14 @@ class Fold:
     ledger: Ledger
     read: Callable[[int], Entry]
     touching: Callable[[bytes], Iterable[int]]
+    data_of: Callable[[Entry], Data | None] = data_of
     #: missing Worknode → operations that wait for its birth: (n, index).
     waiting: dict[bytes, dict[tuple[int, int], None]] = field(factory=dict)
     #: Operations refused, by reason, since the start; for `status` and the audit.
     refused: dict[str, int] = field(factory=dict)
     drafts: list[Draft] = field(factory=list)
+    #: While nobody is to hear of what is folded: it happened before.
+    is_quiet: bool = False
     births: Births = field(init=False)
     #: Scopes of whatever has waited, and the root; found when first asked for.
     _stops: set[bytes] | None = None
@@ -191,7 +184,7 @@ class Fold:
         if n not in self._bodies:
             if len(self._bodies) >= _BODIES_MAX:
                 self._bodies.pop(next(iter(self._bodies)))
-            self._bodies[n] = data_of(entry)
+            self._bodies[n] = self.data_of(entry)
         return self._bodies[n]
 
     def fold(
@@ -211,7 +204,8 @@ class Fold:
         if indexes is None and only is None:
             written = self._plain.fold(facts, data, authority, self.births)
             if written is not None:
-                events.note_fields(written)
+                if not self.is_quiet:
+                    events.note_fields(written)
                 left = data.others()
         moves: list[tuple[tree.Move, int, Dot]] = []
         allowed = self._allowed_by(facts.leaf, facts.author)
@@ -224,7 +218,8 @@ class Fold:
                 self.fold_op(context, index, op)
         if moves:
             self.store.move(moves)
-        self.drafts.extend(events.drafts())
+        if not self.is_quiet:
+            self.drafts.extend(events.drafts())
 
     def _allowed_by(self, leaf: bytes, author: bytes) -> set[tuple[bytes, int]]:
         allowed = self._allowed.get((leaf, author))
@@ -253,7 +248,8 @@ class Fold:
             context.moves.append((item, hlc, at))
         else:
             self._join(op, hlc, at, context)
-        context.events.note(op)
+        if not self.is_quiet:
+            context.events.note(op)
 
     def _may(self, context: Context, index: int, op: Op) -> bool:
         """Whether the operation counts; if that is not known yet it is left to wait."""
@@ -348,12 +344,12 @@ class Fold:
         """
         again = set(nodes)
         self.store.clear_all(sorted(again))
-        quiet, refused = self.drafts, dict(self.refused)
-        self.drafts = []
+        was_quiet, refused = self.is_quiet, dict(self.refused)
+        self.is_quiet = True
         for n in sorted({n for node in again for n in self.touching(node)}):
             if self.table.counts(n):
                 entry = self.read(n)
-                data = data_of(entry)
+                data = self.data_of(entry)
                 if data is not None:
                     self.fold(facts_of(n, entry), data, only=again)
-        self.drafts, self.refused = quiet, refused
+        self.is_quiet, self.refused = was_quiet, refused

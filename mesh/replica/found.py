@@ -26,7 +26,6 @@ from mesh.core.errors import StorageError
 from mesh.core.inputs import Now
 from mesh.core.ports import LogReader
 from mesh.core.records import DeletePending, PutMeta, Record
-from mesh.replica.fold import data_of
 from mesh.replica.held import Held
 from mesh.replica.pending import PendingRows
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
@@ -125,7 +124,7 @@ class FoundRows:
         for seq in range(1, len(lane) + 1 if lane is not None else 1):
             assert lane is not None
             entry = self.held.read(self.held.table.number[lane.at(seq)])
-            data = data_of(entry)
+            data = self.held.data_of(entry)
             for index in range(len(data.ops) if data is not None else 0):
                 assert data is not None
                 op = parse_op(data, index)

@@ -8,7 +8,7 @@ be folded again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -17,11 +17,12 @@ from attrs import define, field
 from capability.data_body import Data
 from capability.entry import KIND_DATA, LANE_AUTHORITY, LANE_DATA, Entry, Header
 from capability.ledger import Change, Ledger
+from capability.notary import data_of
 from capability.verdict import Verdict
 from crdt.hlc import Clock, milliseconds
 from mesh.core.limits import EXPECTED_MAX, SKEW_MS_MAX
 from mesh.core.ports import LogReader
-from mesh.replica.fold import Fold, data_of, facts_of, touched_by
+from mesh.replica.fold import Fold, facts_of, touched_by
 from mesh.replica.required import births_in, only_stated_by
 from mesh.replica.table import EntryTable
 from mesh.worknode.statehash import StateHash
@@ -44,6 +45,8 @@ class Held:
     reader: LogReader
     #: This node's own key: what it wrote itself is never parked.
     author: bytes = b""
+    #: How bodies are read (`capability.notary`).
+    data_of: Callable[[Entry], Data | None] = data_of
     fold: Fold = field(init=False)
     #: Held but not committed: the reader does not have them yet.
     uncommitted: dict[int, Entry] = field(factory=dict)
@@ -60,7 +63,9 @@ class Held:
     hash: StateHash = field(factory=StateHash)
 
     def __attrs_post_init__(self) -> None:
-        self.fold = Fold(self.store, self.table, self.ledger, self.read, self.touching)
+        self.fold = Fold(
+            self.store, self.table, self.ledger, self.read, self.touching, self.data_of
+        )
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -88,10 +93,11 @@ class Held:
 
     def committed(self) -> None:
         """What was uncommitted is in the log now."""
-        for n, entry in self.uncommitted.items():
-            self._remember(n, entry)
-        self.uncommitted.clear()
-        self.touch_uncommitted.clear()
+        if self.uncommitted:
+            for n, entry in self.uncommitted.items():
+                self._remember(n, entry)
+            self.uncommitted.clear()
+            self.touch_uncommitted.clear()
         self.store.worknodes.cool()
 
     def expect(self, ids: Iterable[bytes]) -> None:
@@ -110,7 +116,7 @@ class Held:
         self.newcomers.extend(change.introduced)
         self.moved.add((entry.header.author, entry.header.lane))
         n = self.table.append(entry.id, entry.header)
-        data = data_of(entry)
+        data = self.data_of(entry)
         touched = touched_by(data)
         self.note_uncommitted(n, entry, touched)
         self.settle(n, entry, data, wall_ms=wall_ms)
@@ -173,7 +179,7 @@ class Held:
         for n in due:
             self.clock.observe(table.hlcs[n])
             entry = self.read(n)
-            data = data_of(entry)
+            data = self.data_of(entry)
             if data is not None and table.counts(n):
                 self.fold.fold(facts_of(n, entry), data)
         return len(due)
@@ -208,7 +214,7 @@ class Held:
         if nodes:
             self.fold.fold_again(nodes)
         for n in gained:
-            self.fold.learn_births(data_of(self.read(n)))
+            self.fold.learn_births(self.data_of(self.read(n)))
         return nodes
 
     def _suspects(self, change: Change) -> set[int]:
@@ -232,7 +238,7 @@ class Held:
             if verdict != before:
                 self.table.verdicts[n] = verdict
                 if Verdict.COUNTS in (verdict, before) and n not in self.table.parked:
-                    nodes.update(touched_by(data_of(self.read(n))))
+                    nodes.update(touched_by(self.data_of(self.read(n))))
         return nodes
 
     def _cover_anew(self, change: Change) -> tuple[list[int], list[int]]:
@@ -262,10 +268,10 @@ class Held:
 
     def forget(self, lost: Iterable[int]) -> set[bytes]:
         """Forget the births that only these entries stated: the Worknodes to be folded again."""
-        bodies = [data_of(self.read(n)) for n in lost]
+        bodies = [self.data_of(self.read(n)) for n in lost]
         stated = {node for data in bodies for node, _ in births_in(data)}
         others = {n for node in stated for n in self.touching(node) if self.table.required[n]}
-        gone = only_stated_by(bodies, (data_of(self.read(n)) for n in sorted(others)))
+        gone = only_stated_by(bodies, (self.data_of(self.read(n)) for n in sorted(others)))
         return self.fold.forget_births(gone) if gone else set()
 
     def _after_fork(self, author: bytes, lane: int) -> list[int]:

@@ -13,13 +13,14 @@ from capability.errors import FormError
 from capability.form import record
 from capability.ids import root_worknode
 from capability.ledger import Ledger
+from capability.notary import ED25519, Notary
 from crdt.codec import decode
 from crdt.errors import CodecError
 from crdt.hlc import Clock
 from mesh.core.errors import StorageError
 from mesh.core.ports import LogReader
 from mesh.replica import snapshot
-from mesh.replica.fold import data_of, facts_of
+from mesh.replica.fold import facts_of
 from mesh.replica.held import Held
 from mesh.replica.table import EntryTable
 from mesh.worknode.store import Store
@@ -28,7 +29,13 @@ _PROOF_BYTES_MAX = 2048
 
 
 def load_held(
-    reader: LogReader, *, mesh_id: bytes, author: bytes, wall_ms: int, rules: int
+    reader: LogReader,
+    *,
+    mesh_id: bytes,
+    author: bytes,
+    wall_ms: int,
+    rules: int,
+    notary: Notary = ED25519,
 ) -> Held:
     """
     Everything that is held, judged and folded.
@@ -40,16 +47,16 @@ def load_held(
     if kept is None or not 0 < kept[0] <= reader.last_n():
         kept = None
     try:
-        return _load(_empty(reader, mesh_id, author), kept, wall_ms=wall_ms, rules=rules)
+        return _load(_empty(reader, mesh_id, author, notary), kept, wall_ms=wall_ms, rules=rules)
     except snapshot.Unreadable:
         # It may have been put in by half, so nothing that it was put into is used.
-        return _load(_empty(reader, mesh_id, author), None, wall_ms=wall_ms, rules=rules)
+        return _load(_empty(reader, mesh_id, author, notary), None, wall_ms=wall_ms, rules=rules)
 
 
-def _empty(reader: LogReader, mesh_id: bytes, author: bytes) -> Held:
+def _empty(reader: LogReader, mesh_id: bytes, author: bytes, notary: Notary) -> Held:
     table = EntryTable()
     store = Store(root_worknode(mesh_id), table.order, table.dot_id)
-    return Held(Ledger(mesh_id), table, store, Clock(), reader, author)
+    return Held(Ledger(mesh_id), table, store, Clock(), reader, author, notary.data)
 
 
 def _load(held: Held, kept: tuple[int, bytes] | None, *, wall_ms: int, rules: int) -> Held:
@@ -57,6 +64,7 @@ def _load(held: Held, kept: tuple[int, bytes] | None, *, wall_ms: int, rules: in
     tail = _load_ledger(held, after=folded)
     _load_proofs(held)
     _judge_all(held, wall_ms)
+    held.fold.is_quiet = True
     basis = None
     if kept is not None:
         basis = snapshot.restore(held, kept[1], n=folded, rules=rules)
@@ -65,7 +73,7 @@ def _load(held: Held, kept: tuple[int, bytes] | None, *, wall_ms: int, rules: in
             _fold_one(held, n)
     else:
         _fold_tail(held, basis, tail)
-    held.fold.drafts.clear()
+    held.fold.is_quiet = False
     return held
 
 
@@ -130,7 +138,7 @@ def _judge_all(held: Held, wall_ms: int) -> None:
 
 def _fold_one(held: Held, n: int) -> None:
     entry: Entry = held.read(n)
-    data = data_of(entry)
+    data = held.data_of(entry)
     if held.table.required[n]:
         held.fold.learn_births(data)
     if data is not None and held.table.counts(n):

@@ -9,7 +9,7 @@ A test shows that both ways give the same state, events and refusals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from attrs import define, field
 
@@ -72,7 +72,7 @@ class PlainFold:
 
     def fold(
         self, facts: Facts, data: Data, authority: Authority, births: Births
-    ) -> list[tuple[bytes, str]] | None:
+    ) -> Iterator[tuple[bytes, str]] | None:
         """
         Join the plain register writes of an entry that counts.
 
@@ -92,4 +92,4 @@ class PlainFold:
             return None
         self.store.put_all(facts.n, facts.hlc, data.nodes, data.names, columns)
         nodes = map(data.nodes.__getitem__, columns.nodes)
-        return list(zip(nodes, map(data.names.__getitem__, columns.names), strict=True))
+        return zip(nodes, map(data.names.__getitem__, columns.names), strict=True)

@@ -18,11 +18,12 @@ from capability.entry import KIND_GENESIS, Entry
 from capability.errors import CapabilityError
 from capability.lane import Place
 from capability.ledger import Ledger
+from capability.notary import data_of
 from crdt.codec import decode
 from crdt.errors import CodecError
 from mesh.core.errors import StorageError
 from mesh.core.records import PutEntry, PutMeta, PutPeer, PutPending, PutProof, Record
-from mesh.replica.fold import data_of, touched_by
+from mesh.replica.fold import touched_by
 from mesh.replica.founding import META_MESH
 from mesh.replica.recovery import (
     KEPT_BYTES_MAX,

@@ -29,7 +29,6 @@ from mesh.core.errors import Denied, MeshError
 from mesh.core.inputs import Now
 from mesh.core.ports import LogReader
 from mesh.core.records import PutMeta
-from mesh.replica.fold import data_of
 from mesh.replica.held import Held
 from mesh.replica.recovery import META_FORMER, WAIT_FOR_ONE, decode_kept, former_keys
 from mesh.replica.writer import Writer
@@ -184,13 +183,13 @@ class _Pen:
 
     def remember(self, entry: Entry, n: int) -> None:
         """An entry that was said again, by the one that is held as *n*."""
-        data = data_of(entry)
+        data = self.held.data_of(entry)
         for place, (index, _) in enumerate(_parsed(data) if data is not None else ()):
             self._moved[entry.id, index] = dot(n, place)
 
     def write(self, entry: Entry, now: Now) -> tuple[int, list[Effect]]:
         """One entry: the seq of the new one, 0 if nothing of it can be said; and effects."""
-        data = data_of(entry)
+        data = self.held.data_of(entry)
         if data is None:
             self.lost += 1
             return 0, []

@@ -90,6 +90,7 @@ class Replica:
             author=signer.public,
             wall_ms=now.wall_ms,
             rules=RULES_VERSION,
+            notary=notary,
         )
         pending = load_rows(reader)
         for row in pending.rows.values():

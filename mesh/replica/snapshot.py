@@ -18,7 +18,7 @@ from crdt.codec import Value, encode, unpack
 from crdt.errors import CodecError, CrdtError
 from crdt.tree import Move
 from mesh.core.errors import DamagedRecord
-from mesh.replica.fold import data_of, touched_by
+from mesh.replica.fold import touched_by
 from mesh.replica.held import Held
 from mesh.worknode.record import is_moved, unpack_record
 from mesh.worknode.store import Birth, Store
@@ -149,11 +149,11 @@ def settle(held: Held, basis: Basis) -> None:
     for n in range(1, len(basis.verdicts)):
         was = basis.verdicts[n] == Verdict.COUNTS and n not in basis.parked
         if was != held.table.counts(n):
-            nodes.update(touched_by(data_of(held.read(n))))
+            nodes.update(touched_by(held.data_of(held.read(n))))
         if basis.required[n] != held.table.required[n]:
             (gained if held.table.required[n] else lost).append(n)
     nodes |= held.forget(lost)
     if nodes:
         held.fold.fold_again(nodes)
     for n in gained:
-        held.fold.learn_births(data_of(held.read(n)))
+        held.fold.learn_births(held.data_of(held.read(n)))

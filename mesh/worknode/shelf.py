@@ -135,6 +135,8 @@ class Shelf(Generic[Record]):
 
     def cool(self) -> None:
         """Pack the oldest of what is over the bound. Nobody may hold a record that `warm` gave."""
-        over = min(len(self._hot) - HOT_MAX, COOLED_AT_ONCE)
-        for node in list(islice(self._hot, max(over, 0))):
+        over = len(self._hot) - HOT_MAX
+        if over <= 0:
+            return
+        for node in list(islice(self._hot, min(over, COOLED_AT_ONCE))):
             self._cold[node] = self._pack(self._hot.pop(node))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capability import ops
-from capability.data_body import Data, build_data, decode_data, encode_data, parse_op
+from capability.data_body import Data, build_data, decode_data, encode_data, parse_op, parsed
 from capability.errors import FormError
 from capability.ids import TRASH, own_key, worknode_id
 from capability.limits import CITES_MAX, INT_MAX, KILLS_MAX, OPS_MAX, VALUE_DEPTH_MAX
@@ -36,6 +36,15 @@ bodies = st.builds(
     st.lists(keys, max_size=3, unique=True),
     st.just(b"") | keys,
 )
+
+
+@given(bodies, st.lists(st.lists(anything, max_size=4).map(tuple), max_size=3))
+def test_ops_that_were_parsed_for_all_readers_are_the_same(data: Data, odd: list[Value]) -> None:
+    data = evolve(data, ops=(*data.ops, *odd))
+    assert [parse_op(parsed(data), i) for i in range(len(data.ops))] == [
+        parse_op(data, i) for i in range(len(data.ops))
+    ]
+    assert parsed(data) == data
 
 
 @given(st.lists(any_op, max_size=8))

@@ -7,6 +7,7 @@ import pytest
 from capability.entry import Entry
 from crdt.codec import decode, encode
 from crdt.hlc import pack
+from mesh.core.effects import Emit
 from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.records import PutSnapshot
 from mesh.replica import snapshot
@@ -35,6 +36,17 @@ def test_the_tail_after_a_snapshot_is_folded_once() -> None:
     assert situation(stage.node) == before
     cell = stage.node.replica.store.cell(stage.task, (0, "n", 7))
     assert (cell.total, cell.writes) == (11, 2)  # type: ignore[union-attr]
+
+
+def test_what_came_before_a_restart_is_not_told_again_and_what_comes_after_is() -> None:
+    stage = Stage()
+    stage.node.receive([stage.bob.data(inc(stage.task, "n", 1))])
+    stage.node.reload()
+    assert stage.node.replica.finish() == []
+    entry = stage.bob.data(inc(stage.task, "n", 10))
+    _, effects, _ = stage.node.replica.receive([entry.encode()], stage.node.now)
+    told = [event for effect in effects if isinstance(effect, Emit) for event in effect.events]
+    assert [(event.type, event.node) for event in told] == [("node.updated", stage.task)]
 
 
 def test_a_proof_whose_entries_are_not_held_survives() -> None:
