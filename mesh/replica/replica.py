@@ -290,9 +290,11 @@ class Replica:
     @property
     def wake_mono_ms(self) -> int | None:
         """When something parked may be folded, or said again: monotonic ms as of the last look."""
-        wake = self.held.next_wake_ms()
-        dues = (None if wake is None else wake - self.wall_less_mono_ms, self.reissue.due_ms)
-        return min((due for due in dues if due is not None), default=None)
+        wake, due = self.held.next_wake_ms(), self.reissue.due_ms
+        if wake is None:
+            return due
+        wake -= self.wall_less_mono_ms
+        return wake if due is None else min(wake, due)
 
     def own_chain(self) -> tuple[bytes, ...]:
         """
@@ -339,6 +341,8 @@ class Replica:
     def _recover(self) -> list[Effect]:
         """Let the pen go, once the own log is whole again."""
         recovery = self.recovery
+        if not (recovery.is_active or recovery.unsaved or self.found.unsaved):
+            return []
         records, recovery.unsaved = recovery.unsaved + self.found.unsaved, []
         self.found.unsaved = []
         effects: list[Effect] = [Persist(tuple(records))] if records else []

@@ -60,9 +60,13 @@ class Serving:
 
     def own_heads(self, author: bytes) -> tuple[int, int]:
         """How far one author has written both lanes, required or not; 0 where nothing is held."""
-        lanes = (self.held.ledger.lane(author, lane) for lane in (LANE_AUTHORITY, LANE_DATA))
-        authority, data = (0 if lane is None else lane.height for lane in lanes)
-        return authority, data
+        # Asked with every input, so without a loop.
+        ledger = self.held.ledger
+        authority, data = ledger.lane(author, LANE_AUTHORITY), ledger.lane(author, LANE_DATA)
+        return (
+            authority.height if authority is not None else 0,
+            data.height if data is not None else 0,
+        )
 
     def _id_at(self, author: bytes, lane: int, seq: int) -> bytes | None:
         """The id at *seq* on the branch that the row covers, else on the first held one."""

@@ -14,7 +14,7 @@ from attrs import define, field
 from capability.entry import KIND_DATA, KIND_GRANT, LANE_DATA, Entry, Header
 from capability.ids import ZERO_ID
 from capability.verdict import Verdict
-from mesh.worknode.cells import Dot, dot_entry, dot_index
+from mesh.worknode.cells import DOT_INDEX_BITS, DOT_INDEX_MASK, Dot
 
 
 @define
@@ -74,7 +74,8 @@ class EntryTable:
 
     def dot_id(self, at: Dot) -> bytes:
         """A dot's name everywhere: entry id ‖ index in two bytes."""
-        return self.ids[dot_entry(at)] + dot_index(at).to_bytes(2, "big")
+        # `dot_entry` and `dot_index`, which each hash of a state would call once per value.
+        return self.ids[at >> DOT_INDEX_BITS] + (at & DOT_INDEX_MASK).to_bytes(2, "big")
 
     def header_facts(self, n: int) -> tuple[bytes, int, int, int, bytes]:
         """(author, lane, seq, hlc, leaf)."""

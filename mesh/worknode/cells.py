@@ -29,6 +29,7 @@ LOG: Final = 8
 CellKey = tuple[int, str, int]
 Dot = int
 DOT_INDEX_BITS: Final = 16
+DOT_INDEX_MASK: Final = (1 << DOT_INDEX_BITS) - 1
 #: (author, seq, entry id) of a local number: what breaks a tie of stamps.
 Order = Callable[[int], tuple[bytes, int, bytes]]
 
@@ -45,7 +46,7 @@ def dot_entry(value: Dot) -> int:
 
 def dot_index(value: Dot) -> int:
     """The operation's place in its entry."""
-    return value & 0xFFFF
+    return value & DOT_INDEX_MASK
 
 
 def later(a: tuple[int, Dot], b: tuple[int, Dot], order: Order) -> bool:
