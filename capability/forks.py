@@ -130,7 +130,13 @@ class Choice:
         """How far up the path what is made by *under* counts; 0: not at all. Cost: O(pins) once."""
         found = self._reach.get(under.leaf)
         if found is None:
-            seqs = (row.seq for row in reversed(self.heard) if is_effective(row.pin, under))
+            # The furthest tip that the pins made by each grant name: there are few such grants.
+            tips: dict[bytes, Statement] = {}
+            for row in self.heard:
+                leaf = row.pin.header.leaf
+                if leaf not in tips or row.seq > tips[leaf].seq:
+                    tips[leaf] = row
+            seqs = (row.seq for row in tips.values() if is_effective(row.pin, under))
             found = self._reach[under.leaf] = max(seqs, default=0)
         return found
 
@@ -155,11 +161,17 @@ def choose(
         grants: Those to its author that count.
         covers: Whether the tip of a path is within the lane's limit.
     """
-    ranked = [
-        (level, row.pin.rank, row.pin.id, row)
-        for row in rows
-        if lane.holds(row.seq, row.tip) and (level := level_of(row.pin, grants)) is not None
-    ]
+    # What a pin binds depends on the grant by which it was made: there may be thousands of pins.
+    levels: dict[bytes, int | None] = {}
+    ranked = []
+    for row in rows:
+        pin = row.pin
+        leaf = pin.header.leaf
+        if leaf not in levels:
+            levels[leaf] = level_of(pin, grants)
+        level = levels[leaf]
+        if level is not None and lane.holds(row.seq, row.tip):
+            ranked.append((level, pin.rank, pin.id, row))
     ranked.sort(key=lambda item: item[:3])
     choice = Choice()
     for *_, row in ranked:

@@ -9,6 +9,8 @@ Source: docs/formats.md, rules 1, 3, 7 and 9.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import define, field
 
 from capability.authority import Authority
@@ -35,8 +37,10 @@ class Judging:
     pins: Pins = field(factory=Pins)
     lanes: dict[LaneKey, Lane] = field(factory=dict)
     #: Forked lanes: the branch that stands, by the rank of what asks; what ranks beyond it is not
-    #: judged yet while all is judged anew.
+    #: judged yet while something is judged anew.
     choices: dict[LaneKey, dict[int, Choice]] = field(factory=dict)
+    #: Forked authority lanes, by rank: the fork and the branch by which its acts were last judged.
+    stood: dict[LaneKey, dict[int, tuple[int, Choice]]] = field(factory=dict)
     ends: Ends = field(init=False)
     #: By audience: how many grants to it count.
     counting: dict[bytes, int] = field(factory=dict)
@@ -106,18 +110,24 @@ class Judging:
 
     def choice(self, key: LaneKey, lane: Lane, rank: int = CHAIN_DEPTH_MAX) -> Choice:
         """The branch that stands, as far as pins and grants settle it that rank before *rank*."""
-        memo = self.choices.setdefault(key, {})
-        found = memo.get(rank)
+        held = self.links.held_by(key[0])
+        grants = [passes for act, passes in held if act.counts and passes.rank <= rank]
+        # The ranks beyond the last grant ask for one and the same.
+        memo, last = self.choices.setdefault(key, {}), max((g.rank for g in grants), default=-1)
+        found = memo.get(last)
         if found is None:
             fork_seq = self.fork(key, lane)
             assert fork_seq is not None
-            held = self.links.held_by(key[0])
-            grants = [passes for act, passes in held if act.counts and passes.rank <= rank]
             rows = self.pins.counted(key, fork_seq)
-            found = memo[rank] = choose(
+            found = memo[last] = choose(
                 lane, rows, grants, lambda path: self._covers(key, lane, path)
             )
         return found
+
+    def forget(self, keys: Iterable[LaneKey]) -> None:
+        """What settles these forks may be another thing now."""
+        for key in keys:
+            self.choices.pop(key, None)
 
     def _covers(self, key: LaneKey, lane: Lane, path: Path) -> bool:
         return key[1] == LANE_AUTHORITY or self.ends.covers(key[0], lane, path)
@@ -206,12 +216,7 @@ class Judging:
             else:
                 gained.add(audience)
 
-    def judge_all(self) -> set[bytes]:
-        """Judge every grant and pin anew, by rank; gives the grants of which that changed."""
-        self.choices.clear()
-        leaves = set()
-        for act in sorted(self.links.acts.values(), key=lambda act: act.rank):
-            if self.judge_act(act) and act.grant is not None:
-                leaves.add(act.id)
-        self.choices.clear()
-        return leaves
+    def ranks_of(self, author: bytes) -> list[int]:
+        """The ranks that acts of this author may have, ascending."""
+        ranks = {passes.rank for _, passes in self.links.held_by(author)}
+        return sorted(ranks | {0}) if author in self.links.roots else sorted(ranks)

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from capability.anew import Anew
 from capability.authority import Authority
 from capability.bodies import (
     LIMIT_AUTHORITY_SEQ,
@@ -312,17 +313,23 @@ class Ledger:
         leaves = {act.id for act in resolved if act.header.kind == KIND_GRANT}
         if is_new_fork:
             self._forked[key] = ()
-            self._judging.choices.pop(key, None)
+            self._judging.forget((key,))
         for act in resolved:
             self._judging.judge_act(act)
         touched = {key} if is_new_fork or named else set()
         if self._forked:
             touched.update(*(self._forks_touched(act) for act in resolved))
-        if any(number == LANE_AUTHORITY for _, number in touched):
-            leaves |= self._judging.judge_all()
-            touched = set(self._forked)
+        self._judging.forget(touched)
+        settled = [at for at in touched if at[1] == LANE_AUTHORITY]
+        if settled:
+            anew = Anew(self._judging, self._forked)
+            anew.run(settled, resolved)
+            leaves |= anew.leaves
+            touched |= anew.touched
         ended = self._find_ends(leaves)
-        touched.update(at for at in ended if at in self._forked)
+        ended_forks = {at for at in ended if at in self._forked}
+        self._judging.forget(ended_forks)
+        touched |= ended_forks
         lanes = {at for at in sorted(touched) if self._has_moved(at)}
         if lane.proof != before[1]:
             lanes.add(key)
@@ -357,8 +364,7 @@ class Ledger:
         return [key for key in named if binds((act,), self._links.held_by(key[0]))]
 
     def _has_moved(self, key: LaneKey) -> bool:
-        """Whether something else settles a fork than before; forgets the branch that stood."""
-        self._judging.choices.pop(key, None)
+        """Whether something else settles a fork than before."""
         lane = self._lanes[key]
         fork_seq = self._judging.fork(key, lane)
         situation: tuple[object, ...] = (None,)

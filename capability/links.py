@@ -13,6 +13,7 @@ Source: docs/formats.md, rules 1 and 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import define
@@ -91,7 +92,7 @@ def is_missing(reason: Reason) -> bool:
 class Links:
     """The acts of one mesh, by id and by audience."""
 
-    __slots__ = ("_invited", "_missing", "_to", "acts", "genesis", "root", "roots")
+    __slots__ = ("_invited", "_made", "_missing", "_to", "acts", "genesis", "root", "roots")
 
     def __init__(self, mesh_id: bytes) -> None:
         self.genesis: Genesis | None = None
@@ -99,6 +100,7 @@ class Links:
         self.roots: frozenset[bytes] = frozenset()
         self.acts: dict[bytes, Act] = {}
         self._to: dict[bytes, list[Act]] = {}
+        self._made: dict[bytes, list[Act]] = {}
         # Grants of the right to join, by who gave it and to which key.
         self._invited: dict[bytes, dict[bytes, list[Act]]] = {}
         # Acts by the link which they cite and which is not settled.
@@ -122,6 +124,7 @@ class Links:
         """
         act = _read(entry)
         self.acts[act.id] = act
+        self._made.setdefault(act.header.leaf, []).append(act)
         if act.grant is not None:
             self._to.setdefault(act.grant.audience, []).append(act)
         queue = [act]
@@ -137,6 +140,10 @@ class Links:
     def held_by(self, author: bytes) -> list[tuple[Act, Authority]]:
         """The grants to *author* with what they pass on, by bytes alone."""
         return [(act, act.passes) for act in self._to.get(author, ()) if act.passes is not None]
+
+    def made_by(self, grant_id: bytes) -> Sequence[Act]:
+        """The held grants and pins that cite this grant."""
+        return self._made.get(grant_id, ())
 
     def invited_by(self, author: bytes) -> list[tuple[bytes, list[Act]]]:
         """The join keys to which *author* gave the right to join, sorted, with those grants."""

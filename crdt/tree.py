@@ -17,7 +17,7 @@ Source: Kleppmann, Mulligan, Gomes, Beresford: A highly-available move operation
     trees, IEEE TPDS 2021, section 3, https://martin.kleppmann.com/papers/move-op.pdf.
     That creates may skip the log is proved in `Move_Create.thy` of its artifact.
 Differs: batches; births that arrive late (the proof wants them first, so the result is computed as
-    if they had been); retraction of moves, whose authority a mesh may withdraw.
+    if they had been); retraction of births and moves, whose authority a mesh may withdraw.
 """
 
 from bisect import bisect_left
@@ -107,6 +107,41 @@ class MovableTree:
                 self._children[parent].add(child)
         changed.update(self._redo_moves_of(suspects))
         return tuple(sorted(changed))
+
+    def forget(self, children: "Iterable[bytes]") -> tuple[bytes, ...]:
+        """
+        Unlearn where these were born, as if it had never been known; unknown ones are ignored.
+
+        Returns:
+            The nodes whose place changed, ascending. Cost: O(these + moves that may bear on it).
+        """
+        gone = {child for child in children if child in self._births}
+        # Taken away in the reverse order of a batch of births, of which this undoes the effect.
+        named = (child for child in gone if child in self._children)
+        suspects = {node for child in named for node in self._lineage(self._births[child])}
+        changed = {child for child in gone if child not in self._effective}
+        for child in gone:
+            parent = self._births.pop(child)
+            if child in changed:
+                self._children[parent].discard(child)
+        changed.update(self._redo_moves_of(suspects))
+        return tuple(sorted(changed))
+
+    def born_below(self, tops: "Iterable[bytes]") -> set[bytes]:
+        """*tops* and every node born below one of them. Cost: O(these + moved nodes)."""
+        away: dict[bytes, list[bytes]] = {}
+        for child in self._effective:
+            if (parent := self._births.get(child)) is not None:
+                away.setdefault(parent, []).append(child)
+        found = set(tops)
+        left = list(found)
+        while left:
+            parent = left.pop()
+            here = (c for c in self._children.get(parent, ()) if c not in self._effective)
+            fresh = [child for child in (*here, *away.get(parent, ())) if child not in found]
+            found.update(fresh)
+            left += fresh
+        return found
 
     def apply(self, moves: "Iterable[Move]") -> tuple[bytes, ...]:
         """

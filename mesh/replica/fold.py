@@ -127,8 +127,8 @@ class Fold:
         """
         Births that no required body states any more; the Worknodes to be folded again.
 
-        Cost: O(births + moves). It takes a fork, or a grant that counts no more, of somebody who
-        wrote below what only he had created.
+        Cost: O(births below + moves). It takes a fork, or a grant that counts no more, of somebody
+        who wrote below what only he had created.
         """
         touched = self.store.forget_births(gone)
         self.births = self.store.judging_births()

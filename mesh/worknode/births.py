@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from capability.ids import names_author
 
-__all__ = ["Birth", "Births", "born_below"]
+__all__ = ["Birth", "Births"]
 
 #: Steps of a birth path that are walked without remembering where it ends; honest trees are less
 #: deep. And how many ends are remembered, some 30 MB. Guesses.
@@ -90,17 +90,3 @@ class Births:
         """Whether the birth key of *node* names *author*."""
         birth = self.get(node)
         return birth is not None and names_author(birth.key_class, birth.key, author)
-
-
-def born_below(births: Mapping[bytes, Birth], tops: set[bytes]) -> set[bytes]:
-    """*tops* and every Worknode with one of them on its birth path."""
-    found: dict[bytes, bool] = dict.fromkeys(tops, True)
-    for node in births:
-        path = []
-        here: bytes | None = node
-        while here is not None and here not in found:
-            path.append(here)
-            birth = births.get(here)
-            here = birth.parent if birth is not None else None
-        found.update(dict.fromkeys(path, here is not None and found[here]))
-    return {node for node, is_below in found.items() if is_below}

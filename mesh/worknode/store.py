@@ -20,7 +20,7 @@ from attrs import define, field
 from capability.columns import Registers
 from crdt.codec import Value
 from crdt.tree import MovableTree, Move
-from mesh.worknode.births import Birth, Births, born_below
+from mesh.worknode.births import Birth, Births
 from mesh.worknode.cells import (
     DOT_INDEX_BITS,
     REGISTER,
@@ -111,19 +111,15 @@ class Store:
         """
         Unlearn births; the Worknodes of which operations may have rested on them.
 
-        Those born below, and those that were ever moved below. Cost: O(births + moves).
+        Those born below, and those that were ever moved below. Cost: O(these + moves), but for
+        the index of ids, which whoever reads next builds anew.
         """
-        moves = list(self.tree.moves())
-        below = born_below(self.births, gone)
+        below = self.tree.born_below(gone)
         for node in gone:
             del self.births[node]
         self.forgotten += 1
-        self._tree = MovableTree()
-        self._tree.births((node, birth.parent) for node, birth in self.births.items())
-        self._tree.apply(moves)
-        for move in moves:
-            self.touch(move.child)
-        return below | {move.child for move in moves if move.parent in below}
+        self._moved(self._tree.forget(gone))
+        return below | {move.child for move in self._tree.moves() if move.parent in below}
 
     def judging_births(self, ahead: Mapping[bytes, Birth] | None = None) -> Births:
         """The births to judge by; *ahead* are those of creates that are only planned."""

@@ -10,6 +10,7 @@ from capability.ops import Op
 from crdt.hlc import pack
 from crdt.tree import MovableTree, Move
 from mesh.replica.judge import judge as real_judge
+from mesh.worknode.store import Birth, Store
 from tests.mesh.replica.hand import create, hand, move, put
 from tests.mesh.replica.stage import Stage
 from tests.mesh.replica.world import TODAY_MS
@@ -87,3 +88,27 @@ def test_moves_in_the_past_redo_the_log_once_in_a_batch(monkeypatch: pytest.Monk
     assert redone < 1_000
     stage.node.reload()
     assert stage.node.replica.state_hash() == before
+
+
+@pytest.mark.parametrize("others", [200, 20_000])
+def test_births_that_come_and_go_cost_the_others_nothing(others: int) -> None:
+    """
+    A fork of an own log that is pinned to and fro states a birth and takes it back.
+
+    Before, each time the tree was built anew: 50 ms with 10,000 births, 0.9 s with 100,000.
+    """
+    top = bytes(16)
+    store = Store(top, lambda at: (b"", at, b""), lambda at: at.to_bytes(8, "big"))
+    known = Birth(top, 0, b"")
+    for number in range(1, others):
+        store.birth(number.to_bytes(16, "big"), known)
+    mine, below = b"m" * 16, b"n" * 16
+    store.birth(below, Birth(mine, 0, b""))
+    store.move([(Move((1,), (1).to_bytes(16, "big"), mine, b""), 0, 1)])
+    begun = perf_counter()
+    for _ in range(200):
+        store.birth(mine, known)
+        assert store.tree.parent(mine) == top
+        assert store.forget_births({mine}) == {mine, below, (1).to_bytes(16, "big")}
+        assert store.tree.parent(mine) is None
+    assert perf_counter() - begun < 1.0

@@ -10,6 +10,7 @@ from capability.judging import Judging
 from capability.ledger import Ledger
 from capability.links import Act
 from capability.permissions import MEMBER
+from capability.verdict import Verdict
 from tests.capability.story import Log, Mesh, deliver
 
 PINS = 200
@@ -86,3 +87,28 @@ def test_a_join_key_that_goes_on_writing_makes_its_inviter_sign_one_pin(mesh: Me
         deliver(ledger, [door.grant(mesh.log("more"), perms=MEMBER)])
     assert pins == 1
     assert not ledger.join_keys.provisional(mesh.log("guest").author)
+
+
+@pytest.mark.parametrize("members", [4, 400])
+def test_pins_on_a_fork_of_an_own_sub_key_judge_only_what_they_bear_on(
+    mesh: Mesh, judged: list[int], members: int
+) -> None:
+    """
+    Each pin moves the branch, and all members' grants have nothing to do with it.
+
+    Before, each of them was judged again at each pin: 7.8 ms with 4,000 grants.
+    """
+    mal, sub = mesh.log("mal"), mesh.log("sub")
+    mesh.root.grant(mal)
+    for number in range(members):
+        mesh.root.grant(mesh.log(f"member {number}"), perms=MEMBER)
+    mal.grant(sub)
+    twin = sub.twin()
+    twin.pin(sub.pin(mesh.genesis))
+    ledger = mesh.ledger()
+    judged.clear()
+    for _ in range(PINS):
+        deliver(ledger, [entry := sub.pin(mesh.genesis), mal.pin(entry)])
+        assert ledger.judge(entry.header, entry.id)[0] is Verdict.COUNTS
+    # Each entry and each pin when it comes, and the entry and the pin once more.
+    assert len(judged) <= 4 * PINS + 4

@@ -52,6 +52,13 @@ def check(tree: MovableTree, births: dict[bytes, bytes], log: dict[MoveKey, Move
         assert {other for other in NODES if tree.is_ancestor(other, node)} == ancestors
 
 
+def lineage(births: dict[bytes, bytes], node: bytes) -> list[bytes]:
+    found = [node]
+    while found[-1] in births:
+        found.append(births[found[-1]])
+    return found
+
+
 @st.composite
 def birth_maps(draw: st.DrawFn) -> dict[bytes, bytes]:
     # Every node but the root is born under one before it: acyclic, as hashes make it.
@@ -90,6 +97,7 @@ def test_every_interleaving_equals_sort_and_replay(
     steps: list[tuple[str, object]] = [("birth", child) for child in births]
     steps += [("move", move) for move in moves]
     steps += [("retract", move.key) for move in moves if data.draw(st.booleans())]
+    steps += [("forget", child) for child in births if data.draw(st.booleans())]
     steps += data.draw(st.lists(st.sampled_from(steps), max_size=4)) if steps else []
     steps = data.draw(st.permutations(steps))
     while steps:
@@ -103,6 +111,11 @@ def test_every_interleaving_equals_sort_and_replay(
             edges = [(child, births[child]) for child in items if isinstance(child, bytes)]
             known.update(edges)
             changed = tree.births(edges) if len(edges) > 1 else tree.birth(*edges[0])
+        elif kind == "forget":
+            gone = [child for child in items if isinstance(child, bytes)]
+            for child in gone:
+                known.pop(child, None)
+            changed = tree.forget(iter(gone))
         elif kind == "move":
             added = [item for item in items if isinstance(item, Move)]
             for move in added:
@@ -114,6 +127,8 @@ def test_every_interleaving_equals_sort_and_replay(
                 log.pop(key, None)
             changed = tree.retract(iter(keys))
         check(tree, known, log)
+        top = data.draw(st.sampled_from(NODES))
+        assert tree.born_below([top]) == {node for node in NODES if top in lineage(known, node)}
         after = look(tree)
         assert changed == tuple(
             sorted(node for node in NODES if before[node][:2] != after[node][:2])
