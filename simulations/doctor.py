@@ -23,6 +23,7 @@ from crdt.codec import decode
 from mesh.core.records import PutEvents, PutMeta
 from mesh.replica.found import META_FOUND
 from mesh.replica.founding import META_MESH, META_MESH_NAME, META_NAME
+from mesh.replica.pending import META_EARLY
 from mesh.replica.rebuilding import Rebuilt, Remains, rebuild
 from mesh.replica.recovery import (
     META_BLOCKED,
@@ -52,6 +53,7 @@ _METAS: Final = (
     META_RECOVER,
     META_KEPT,
     META_FOUND,
+    META_EARLY,
 )
 _PROOF_BYTES_MAX: Final = 2048
 

@@ -8,6 +8,9 @@ register replaces it, increments add up: ten progress reports a second cost one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from attrs import define, field, frozen
 
 from capability import ops
@@ -18,10 +21,14 @@ from capability.limits import NAME_BYTES_MAX
 from capability.ops import Op
 from crdt.codec import INT_MAX, Value, decode, encode
 from mesh.core.limits import TEXT_BYTES_MAX
+from mesh.core.records import DeletePending, PutMeta, Record
 from mesh.core.writes import Append, Increment, SetRegister
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
 
 LocalWrite = SetRegister | Increment | Append
+
+#: Ids of own entries that rows became before a peer told whether they had been sealed already.
+META_EARLY: Final = "rows_early"
 
 _ROW_BYTES_MAX = TEXT_BYTES_MAX + 1024
 
@@ -38,6 +45,11 @@ class Row:
     def cell(self) -> tuple[bytes, CellKey]:
         kind = {SetRegister: REGISTER, Increment: COUNTER, Append: LOG}[type(self.write)]
         return self.write.node, (self.write.ns, self.write.name, kind)
+
+    @property
+    def place(self) -> tuple[str, bytes, CellKey]:
+        """What writes coalesce by."""
+        return self.session, *self.cell
 
     def encode(self) -> bytes:
         """The bytes of the row on disk; of this node only."""
@@ -92,6 +104,8 @@ class PendingRows:
     due_ms: int | None = None
     #: Rows up to this slot wait for a peer's word (`mesh.replica.found`).
     found_until: int = 0
+    #: What of these an operation sealed before that word: the entries, all of such rows.
+    early: list[bytes] = field(factory=list)
     _by_node: dict[bytes, list[int]] = field(factory=dict)
 
     def __len__(self) -> int:
@@ -146,12 +160,27 @@ class PendingRows:
         self._put(slot, row)
 
     def drain(self, *, whole: bool) -> list[tuple[int, Row]]:
-        """Take the rows, by session and slot; those that were found only if *whole*."""
-        least = 0 if whole else self.found_until
-        drained = [(slot, row) for slot, row in self.rows.items() if slot > least]
+        """
+        Take the rows: those that were found first, then by session and slot.
+
+        Found ones only if *whole*; else they stay, and with them what was written to their places
+        since: of one place nothing is ever sealed before what is older.
+        """
+        until = self.found_until
+        held = {row.place for slot, row in self.rows.items() if slot <= until and not whole}
+        drained = [(slot, row) for slot, row in self.rows.items() if row.place not in held]
         self.drop([slot for slot, _ in drained])
         self.due_ms = None
-        return sorted(drained, key=lambda item: (item[1].session, item[0]))
+        return sorted(drained, key=lambda item: (item[0] > until, item[1].session, item[0]))
+
+    def sealed(self, entry_id: bytes, slots: Sequence[int]) -> list[Record]:
+        """What is on disk with the entry that these rows became."""
+        records: list[Record] = [DeletePending(tuple(slots))]
+        if min(slots) <= self.found_until:
+            assert max(slots) <= self.found_until, "what was found has an entry of its own"
+            self.early.append(entry_id)
+            records.append(PutMeta(META_EARLY, encode(tuple(self.early))))
+        return records
 
     def drop(self, slots: list[int]) -> None:
         """Forget these rows."""

@@ -11,7 +11,7 @@ it, else signed anew on its head, with the stamps at which they were made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from attrs import define, evolve, field
@@ -119,11 +119,20 @@ class Recovery:
             waits = "its own entries to come back from its peers"
         return f"this home is being repaired: before it writes again it waits for {waits}"
 
-    def finish(self, signer: Signer, mesh_id: bytes) -> tuple[list[Effect], list[Entry]]:
-        """Let in what was set aside, and be over: one commit, and the entries that are new."""
+    def finish(
+        self, signer: Signer, mesh_id: bytes, body_of: Callable[[Entry], bytes]
+    ) -> tuple[list[Effect], list[Entry]]:
+        """
+        Let in what was set aside, and be over: one commit, and the entries that are new.
+
+        Args:
+            signer: The own key.
+            mesh_id: What a first entry follows.
+            body_of: What of an entry is still to be said, now that the log is whole.
+        """
         records: list[Record] = []
         fresh: list[Entry] = []
-        pen = _Pen(self.held, signer, mesh_id)
+        pen = _Pen(self.held, signer, mesh_id, body_of)
         for kept in sorted(self.kept, key=lambda e: (e.header.lane, e.header.seq)):
             entry = pen.place(kept)
             if entry is not None:
@@ -143,6 +152,7 @@ class _Pen:
     held: Held
     signer: Signer
     mesh_id: bytes
+    body_of: Callable[[Entry], bytes]
     signed_anew: int = 0
     #: New ids of what was signed anew, and per lane the least old seq that was.
     _ids: dict[bytes, bytes] = field(factory=dict)
@@ -153,19 +163,20 @@ class _Pen:
         place = self.held.ledger.continues(entry.header, entry.id)
         if place is Place.HELD:
             return None
-        names_renamed = entry.header.leaf in self._ids
-        if place is Place.NEXT and not names_renamed and entry.header.lane not in self._first:
+        body = self.body_of(entry)
+        is_as_it_was = body == entry.body and entry.header.leaf not in self._ids
+        if place is Place.NEXT and is_as_it_was and entry.header.lane not in self._first:
             return entry
-        return self._anew(entry)
+        # Also one of which nothing is left: what later ones say of distances is true then.
+        return self._anew(entry, body)
 
-    def _anew(self, entry: Entry) -> Entry:
+    def _anew(self, entry: Entry, body: bytes) -> Entry:
         old = entry.header
         first = self._first.setdefault(old.lane, old.seq)
         held = self.held.ledger.lane(old.author, old.lane)
         seq, prev = held.tip if held is not None else (0, self.mesh_id)
         self.held.clock.observe(old.hlc)
         hlc = self.held.clock.tick(0)
-        body = entry.body
         if old.kind == KIND_DATA:
             try:
                 data = decode_data(body)

@@ -352,7 +352,8 @@ class Replica:
             absent = recovery.absent()
             self.writer.blocked = recovery.sentence([self.label(a) or a.hex()[:8] for a in absent])
             return effects
-        more, fresh = recovery.finish(self.signer, self.mesh_id)
+        self.found.came_back()
+        more, fresh = recovery.finish(self.signer, self.mesh_id, self.found.without_sealed)
         self.writer.blocked = ""
         self.writer.fresh += fresh
         self.port.refresh()
@@ -362,7 +363,7 @@ class Replica:
 
     def say_again(self, equal: Callable[[], Iterable[bytes]], now: Now) -> list[Effect]:
         """Say what waited until enough peers are *equal*: found rows, what an old key has left."""
-        if self.pending.found_until and not self.writer.blocked and any(equal()):
+        if self.found.waits and not self.writer.blocked and any(equal()):
             self.found.release()
         if not self.reissue.is_active or not self.reissue.is_due(equal(), now):
             return []

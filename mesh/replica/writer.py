@@ -7,7 +7,7 @@ into the open group and seals the group: fresh stamp, header, signature, one `Pe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from attrs import define, field, frozen
@@ -36,7 +36,7 @@ from mesh.core.effects import Effect, Log, Persist, Reply
 from mesh.core.errors import Denied, Precondition, UsageError
 from mesh.core.inputs import LOCAL, IssueGrant, Now, Submit
 from mesh.core.limits import FLUSH_INTERVAL_MS, GROUP_OPS_MAX, PENDING_ROWS_MAX
-from mesh.core.records import DeletePending, PutEntry, PutPending, Record
+from mesh.core.records import PutEntry, PutPending, Record
 from mesh.core.writes import Create, Write
 from mesh.replica.drafts import Facts
 from mesh.replica.grants import grant_under
@@ -202,7 +202,7 @@ class Writer:
         self.fresh.append(entry)
         records: list[Record] = [PutEntry(facts.n, entry, touched, own=True)]
         if group.sealed_slots:
-            records.append(DeletePending(tuple(group.sealed_slots)))
+            records += self.pending.sealed(entry.id, group.sealed_slots)
         effects: list[Effect] = [Persist(tuple(records))]
         verdict, reason = self.held.ledger.judge(entry.header, entry.id)
         if verdict is Verdict.COUNTS:
@@ -241,7 +241,7 @@ class Writer:
             Reply(request.request, Submitted((), hlc)),
         ]
         if len(self.pending) >= PENDING_ROWS_MAX:
-            effects += self.seal_pending(now)
+            effects += self.seal_pending(now, whole=True)
         return effects
 
     def _seal_overlaid(self, request: Submit, now: Now) -> list[Effect]:
@@ -256,7 +256,8 @@ class Writer:
         """
         Turn rows into entries, with the stamps at which they were written.
 
-        Those that were found at the start are left until a peer has spoken, unless *whole*.
+        Those that were found at the start are left until a peer has spoken, unless *whole*; then
+        they get entries of their own, of which it is remembered that nobody had spoken.
         """
         if self.blocked:
             self.pending.due_ms = None
@@ -265,8 +266,17 @@ class Writer:
         if self.group is not None and self.group.facts.hlc < self.pending.last_hlc():
             # The group was opened before a row was written, and an operation has no age below 0.
             effects += self.seal()
+        until = self.pending.found_until
+        drained = self.pending.drain(whole=whole)
+        found = [item for item in drained if item[0] <= until]
+        if found:
+            effects += self.seal() + self._put_drained(found, now) + self.seal()
+        return effects + self._put_drained(drained[len(found) :], now)
+
+    def _put_drained(self, rows: Iterable[tuple[int, Row]], now: Now) -> list[Effect]:
+        effects: list[Effect] = []
         births = self.held.store.judging_births()
-        for slot, row in self.pending.drain(whole=whole):
+        for slot, row in rows:
             session = session_id(row.session)
             try:
                 authority = self.standing.covering([row.operation(0)], session, now, births=births)

@@ -53,6 +53,7 @@ _META_KEYS: Final = (
     "recover",
     "kept",
     "rows_found",
+    "rows_early",
     "stranded",
     "reissue",
     "reissued",

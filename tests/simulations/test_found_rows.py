@@ -8,9 +8,13 @@ from mesh.core.inputs import LOCAL
 from mesh.core.records import PutMeta
 from mesh.core.writes import Append, Create, Increment
 from mesh.replica.found import META_FOUND
+from mesh.replica.pending import META_EARLY
 from mesh.replica.writer import Submitted
 from mesh.worknode import reading
 from mesh.worknode.cells import LOG
+from simulations.disk import Disk
+from simulations.doctor import repair
+from simulations.host import Host
 from simulations.run import is_settled, recover
 from simulations.watch import Watcher
 from simulations.world import World
@@ -81,9 +85,12 @@ def test_rows_that_nobody_has_sealed_are_sealed_when_a_peer_has_spoken() -> None
     host.start()
     world.run(until_s=12)
     world.submit(host, Increment(node, 0, "spent", 4), level=LOCAL)
+    world.submit(host, Increment(node, 0, "lines", 1), level=LOCAL)
     world.run(until_s=39)
-    # What was found waits for a peer; what was written since is sealed by itself.
-    assert len(host.disk.store.pending()) == 1
+    # What was found waits for a peer, and so does what was written to its cell since; what was
+    # written to another is sealed by itself.
+    assert [row.write.name for row in host.running.replica.pending.of_node(node)] == ["spent"] * 2
+    assert len(host.disk.store.pending()) == 2
     recover(world)
     assert not host.disk.store.pending()
     for one in world.hosts:
@@ -110,6 +117,107 @@ def test_a_peer_that_knew_nothing_of_this_log_tells_when_it_is_equal() -> None:
     assert not host.disk.store.pending()
     recover(world)
     assert reading.look(one.running.replica, answers.created[0]).total(0, "spent") == 3
+
+
+def put_back_alone(world: World, host: Host, backup: Disk) -> None:
+    """The copy takes the place of the host's disk, and nobody can be reached."""
+    host.die()
+    host.disk.replace(backup.store)
+    world.doctor.call()
+    world.partition({0, 1}, {2})
+    host.start()
+    world.run(until_s=world.now_s + 1)
+
+
+def notes_of(host: Host, node: bytes) -> list[object]:
+    return [value for _, _, value in reading.log(host.running.replica, node, 0, "notes")]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("more", [0, 2])
+def test_a_row_that_an_operation_sealed_off_line_is_there_once(
+    more: int, is_restarted: bool
+) -> None:
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.submit(host, Append(node, 0, "notes", "once"), level=LOCAL)
+    world.run(until_s=11)
+    backup = host.disk.copied()
+    for _ in range(more):
+        world.submit(host, Increment(node, 0, "spent", 5), level=LOCAL)
+    world.run(until_s=30)
+    put_back_alone(world, host, backup)
+    # It names the Worknode of the rows, so they are sealed with it, before a peer could tell.
+    world.submit(host, Append(node, 0, "notes", "own"))
+    world.submit(host, Increment(node, 0, "spent", 100))
+    world.run(until_s=world.now_s + 1)
+    assert not host.disk.store.pending()
+    world.submit(host, Append(node, 0, "notes", "later"), level=LOCAL)
+    world.run(until_s=world.now_s + 20)
+    if is_restarted:
+        host.die()
+        host.start()
+    recover(world)
+    for one in world.hosts:
+        assert reading.look(one.running.replica, node).total(0, "spent") == 103 + 5 * more
+        assert notes_of(one, node) == ["once", "own", "later"]
+
+
+def test_a_row_that_was_sealed_off_line_only_is_not_lost() -> None:
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.submit(host, Append(node, 0, "notes", "once"), level=LOCAL)
+    world.run(until_s=11)
+    backup = host.disk.copied()
+    # The log goes on, and so does the mesh; the rows die with the disk.
+    world.submit(host, Create(host.running.replica.store.root, "task", nonce=bytes(16)))
+    world.run(until_s=12)
+    assert is_settled(world) and host.disk.store.pending()
+    put_back_alone(world, host, backup)
+    world.submit(host, Append(node, 0, "notes", "own"))
+    world.run(until_s=world.now_s + 1)
+    assert not host.disk.store.pending()
+    recover(world)
+    for one in world.hosts:
+        assert reading.look(one.running.replica, node).total(0, "spent") == 3
+        assert notes_of(one, node) == ["once", "own"]
+
+
+def test_what_was_found_is_never_sealed_after_a_later_write_to_its_cell() -> None:
+    # Else the later one would be taken for the row, coalesced, and the row be dropped.
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.run(until_s=11)
+    host.die()
+    world.partition({0, 1}, {2})
+    host.start()
+    world.run(until_s=12)
+    world.submit(host, Increment(node, 0, "spent", 4), level=LOCAL)
+    world.submit(host, Append(node, 0, "notes", "elsewhere"), level=LOCAL)
+    world.run(until_s=39)
+    assert len(host.disk.store.pending()) == 2
+    host.die()
+    repair(host)
+    host.start()
+    recover(world)
+    for one in world.hosts:
+        assert reading.look(one.running.replica, node).total(0, "spent") == 7
+        assert notes_of(one, node) == ["elsewhere"]
+
+
+@pytest.mark.parametrize("mark", [b"\xc1", b"\xa1x", bytes(99)])
+def test_a_mark_of_early_entries_that_cannot_be_read_names_none(mark: bytes) -> None:
+    world, node = three_hosts()
+    host = world.hosts[2]
+    host.die()
+    host.disk.store.commit([PutMeta(META_EARLY, mark)])
+    host.start()
+    recover(world)
+    assert host.running.replica.store.exists(node)
+    assert host.disk.store.meta(META_EARLY) is None
 
 
 @pytest.mark.parametrize("mark", [b"\xc1", b"\xa1x", bytes(99)])
