@@ -26,7 +26,9 @@ from mesh.gossip.ranges import LaneKey
 @define
 class BranchFetch:
     """
-    One branch, asked of one link. It ends after as many questions as its tip's number allows.
+    One branch, asked of one link, for as many questions as its tip's number allows.
+
+    Its way down is given up when *until_ms* has come and it is not whole.
 
     Of more ids than `BRANCH_IDS_MAX` the lowest are kept: when these are held, the way from the tip
     is walked once more, down to them. A pin may name any number, and a peer make up its headers.
@@ -35,6 +37,7 @@ class BranchFetch:
     key: LaneKey
     seq: int
     tip: bytes
+    until_ms: int
     request: int = -1
     asked: tuple[int, ...] = ()
     #: Ids from the tip downwards, as far as they are known and not held.

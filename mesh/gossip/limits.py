@@ -82,6 +82,11 @@ BISECTIONS_MAX: Final = 64
 #: Ids of one pinned branch that is being fetched, 6 MiB with what Python adds; of a longer one the
 #: lowest, and the rest after these. A guess: a doubled home that wrote once a second for a day.
 BRANCH_IDS_MAX: Final = 65_536
+#: How long the way down from a tip may take before the branch is left to others that wait, in ms;
+#: each time twice as long, up to the second. A branch of a day with one entry a second is 5,400
+#: questions, 9 minutes at 100 ms each: it comes at the fifth try. Both are guesses.
+BRANCH_WALK_MS_MIN: Final = 30_000
+BRANCH_WALK_MS_MAX: Final = 3_600_000
 #: Questions of one bisection: log₂ of the longest lane, though a question halves it four times.
 BISECTION_STEPS_MAX: Final = 64
 #: Fork proofs of which a link remembers that its peer has them.

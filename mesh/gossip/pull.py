@@ -60,9 +60,7 @@ class Pull:
                 session.bisection = Bisection(key, high)
                 effects.append(self._ask_headers(session, session.bisection))
         if session.branch is None and session.branches:
-            key = min(session.branches)
-            session.branch = BranchFetch(key, *session.branches.pop(key))
-            effects.append(self._ask_headers(session, session.branch))
+            effects.append(self._ask_headers(session, session.next_branch(now.mono_ms)))
         if session.window is None and session.wants:
             effects += self._next_window(session, now)
         return effects
@@ -196,8 +194,15 @@ class Pull:
             session.branch = None
             session.failed(now.mono_ms)
             return [_warn(session, "repair.no_branch", ("reason", failed.reason), now)]
+        if not branch.is_whole and now.mono_ms >= branch.until_ms:
+            # Whoever signs headers can make up more of them than anybody could walk down.
+            session.branch = None
+            session.walked_too_long(branch.key)
+            session.failed(now.mono_ms)
+            return [_warn(session, "repair.no_branch", ("reason", "it is too long"), now)]
         if not branch.is_whole:
             return [self._ask_headers(session, branch)]
+        session.walks.pop(branch.key, None)
         return self._fetch_branch(session, branch, now)
 
     def _fetch_branch(self, session: Session, branch: BranchFetch, now: Now) -> list[Effect]:

@@ -10,6 +10,8 @@ from mesh.gossip.branch import BranchFetch
 from mesh.gossip.exchange import Answer, Parts
 from mesh.gossip.limits import (
     BISECTIONS_MAX,
+    BRANCH_WALK_MS_MAX,
+    BRANCH_WALK_MS_MIN,
     PROOFS_KNOWN_MAX,
     REPAIR_BACKOFF_MS_MAX,
     SETTLE_MS,
@@ -81,6 +83,8 @@ class Session:
     #: The pinned branch that is being fetched, and lanes that wait for it: the tip that is wanted.
     branch: BranchFetch | None = None
     branches: dict[LaneKey, tuple[int, bytes]] = field(factory=dict)
+    #: How often the way down a branch took too long, of as many lanes as may wait.
+    walks: dict[LaneKey, int] = field(factory=dict)
     #: Questions that wait until the link drains: at most one of each class.
     waiting: dict[type, Question] = field(factory=dict)
     #: Digests of fork proofs that the peer was sent or has shown.
@@ -122,6 +126,20 @@ class Session:
         """Want a pinned branch; ignored when too many wait, a later exchange brings it."""
         if key in self.branches or len(self.branches) < BISECTIONS_MAX:
             self.branches[key] = tip
+
+    def next_branch(self, now_ms: int) -> BranchFetch:
+        """Begin with the branch that has taken the least time so far; one must be waiting."""
+        key = min(self.branches, key=lambda key: (self.walks.get(key, 0), key))
+        patience_ms = min(BRANCH_WALK_MS_MIN << self.walks.get(key, 0), BRANCH_WALK_MS_MAX)
+        self.branch = BranchFetch(key, *self.branches.pop(key), now_ms + patience_ms)
+        return self.branch
+
+    def walked_too_long(self, key: LaneKey) -> None:
+        """Let other branches go before this one, and this one take longer the next time."""
+        # Doubled so often it is far beyond the most.
+        self.walks[key] = min(self.walks.pop(key, 0) + 1, 16)
+        if len(self.walks) > BISECTIONS_MAX:
+            del self.walks[next(iter(self.walks))]
 
     def knows_proof(self, key: LaneKey, proof: bytes) -> None:
         self.proofs.pop(key, None)

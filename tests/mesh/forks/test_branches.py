@@ -29,7 +29,7 @@ def nothing(seq: int, entry_id: bytes) -> bool:
 
 def begun(entries: Sequence[Entry]) -> tuple[BranchFetch, list[SignedHeader | None]]:
     """A fetch of the whole chain, and what an honest peer says to its first question."""
-    fetch = BranchFetch((LANE_DATA, AUTHOR), len(entries), entries[-1].id)
+    fetch = BranchFetch((LANE_DATA, AUTHOR), len(entries), entries[-1].id, until_ms=0)
     return fetch, [entries[seq - 1].signed_header for seq in fetch.ask(1)]
 
 
