@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -29,6 +30,11 @@ _CALM: Final = Plan(scenario="drill", nodes=4, minutes=1.0, strikes=())
 _KILLS: Final = Plan(scenario="drill", nodes=4, minutes=2.0, faults=("kill",), all_kinds=True)
 #: Two halves, while an intruder forks its log.
 _SPLIT: Final = Strike(12 * SECOND_US, 40 * SECOND_US, "halves", (0, 1))
+
+
+def _lying(kind: str) -> Strike:
+    """One of five lies for most of a minute."""
+    return Strike(5 * SECOND_US, 50 * SECOND_US, kind, (2,))
 
 
 @frozen
@@ -174,6 +180,55 @@ def _always_equal(former: Callable[..., Any]) -> object:
     return lambda session, version: evolve(former(session, version), in_sync=True)
 
 
+def _drops_what_waited(former: Callable[..., None]) -> object:
+    def admit(admission: Any, queue: list[Any], outcome: Any, wall_ms: int) -> None:
+        before = len(outcome.records)
+        former(admission, queue, outcome, wall_ms)
+        del outcome.records[before + 1 :]
+
+    return admit
+
+
+def _ready_once(former: Callable[..., None]) -> object:
+    met: set[tuple[int, bytes]] = set()
+
+    def ready(broadcast: Any, link: int, peer: bytes) -> None:
+        if (id(broadcast), peer) not in met:
+            met.add((id(broadcast), peer))
+            former(broadcast, link, peer)
+
+    return ready
+
+
+def _tells_one(former: Callable[..., Iterator[Any]]) -> object:
+    return lambda links, turn: islice(former(links, turn), 1)
+
+
+def _forgets_nothing(_former: object) -> object:
+    def put(table: dict[Any, Any], key: Any, value: Any, _most: int) -> None:
+        table.pop(key, None)
+        table[key] = value
+
+    return put
+
+
+def _parks_nothing(_former: object) -> object:
+    def observe(held: Any, _n: int, header: Any, *, wall_ms: int) -> bool:  # noqa: ARG001
+        held.clock.observe(header.hlc)
+        return True
+
+    return observe
+
+
+def _releases_rows(former: Any) -> object:
+    def load(cls: Any, *args: Any) -> Any:
+        found = former.__func__(cls, *args)
+        found.release()
+        return found
+
+    return classmethod(load)
+
+
 def _forgets_own_stamps(former: Callable[..., bool]) -> object:
     def observe(held: Any, n: int, header: Any, *, wall_ms: int) -> bool:
         return header.author == held.author or former(held, n, header, wall_ms=wall_ms)
@@ -250,5 +305,70 @@ DRILLS: Final[dict[str, Drill]] = {
         _plant("crdt.tree:MovableTree", "_reaches", _never(value=False)),
         evolve(_CALM, load=Load(eventual_per_s=1.0, eventual={"create": 1, "move": 4})),
         ("tree",),
+    ),
+    "what waited is not written": Drill(
+        "what a gap had held up is held, and its entries are not kept (`mesh.replica.admission`)",
+        _plant("mesh.replica.admission:Admission", "_admit", _drops_what_waited),
+        evolve(_KILLS, faults=("reorder", "drop", "isolated")),
+        ("causal order",),
+        seed=2,
+    ),
+    "repaired in haste": Drill(
+        "a home is repaired and writes when one peer has spoken (`mesh.replica.recovery`)",
+        _plant("mesh.replica.recovery:Recovery", "absent", _never([])),
+        evolve(_KILLS, faults=("damage", "isolated", "halves")),
+        # On a disk that has both branches one entry does not follow the last.
+        ("no fork", "causal order"),
+        seed=2,
+    ),
+    "repaired and alone": Drill(
+        "a home is repaired and writes before it has met a peer (`mesh.replica.recovery`)",
+        _plant("mesh.replica.recovery:Recovery", "is_over", _never(value=True)),
+        evolve(_KILLS, faults=("damage", "isolated", "halves")),
+        ("no fork", "acknowledged", "exactly once", "convergence", ASSERTION),
+        seed=1,
+    ),
+    "rows in haste": Drill(
+        "rows that a start finds are sealed before a peer has spoken (`mesh.replica.found`)",
+        _plant("mesh.replica.found:FoundRows", "load", _releases_rows),
+        evolve(_KILLS, faults=("put_back",)),
+        ("exactly once",),
+    ),
+    "no mark": Drill(
+        "own entries leave and nothing on disk says so (`mesh.engine`)",
+        _plant("mesh.engine:Engine", "_mark_sent", _never([])),
+        _CALM,
+        ("durability",),
+    ),
+    "nothing parked": Drill(
+        "stamps of any time are taken for the present (`mesh.replica.held`)",
+        _plant("mesh.replica.held:Held", "observe", _parks_nothing),
+        evolve(_CALM, nodes=5, strikes=(_lying("future"),)),
+        ("stamps",),
+    ),
+    "nothing forgotten": Drill(
+        "what the push knows of a link grows without end (`mesh.gossip.tree`)",
+        _plant("mesh.gossip.tree", "put", _forgets_nothing),
+        evolve(_CALM, nodes=5, strikes=(_lying("floods"),)),
+        ("bounds",),
+    ),
+    "link forgotten": Drill(
+        "a peer that is linked again is not pushed to any more (`mesh.gossip.broadcast`)",
+        _plant("mesh.gossip.broadcast:Broadcast", "ready", _ready_once),
+        evolve(_KILLS, faults=("reset",)),
+        ("push",),
+    ),
+    "told by one link": Drill(
+        "announcements leave on one link and wait on no other (`mesh.gossip.broadcast`)",
+        _plant("mesh.gossip.broadcast", "haves", _tells_one),
+        _CALM,
+        ("push",),
+    ),
+    "deaf to grafts": Drill(
+        "who asks for what was announced is not answered (`mesh.gossip.broadcast`)",
+        _plant("mesh.gossip.broadcast:Broadcast", "_on_graft", _never([])),
+        evolve(_KILLS, faults=("reset", "pair", "drop")),
+        ("push",),
+        seed=1,
     ),
 }

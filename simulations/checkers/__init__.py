@@ -11,6 +11,7 @@ from simulations.checkers.bounds import Bounds
 from simulations.checkers.checker import Checker
 from simulations.checkers.lanes import NoFork, Order, Stamps
 from simulations.checkers.outlets import Durability
+from simulations.checkers.push import Pushed
 from simulations.checkers.synced import InSync
 from simulations.checkers.tree import Tree
 from simulations.checkers.writes import Exact, Kept
@@ -28,6 +29,7 @@ _CLASSES: Final = (
     Stamps,
     Durability,
     InSync,
+    Pushed,
     Tree,
     Bounds,
 )

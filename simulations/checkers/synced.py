@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from attrs import define, field
 
+from mesh.core.effects import Persist, Send
 from mesh.core.errors import ProtocolViolation
 from mesh.core.inputs import Received
 from mesh.core.limits import MESSAGE_BYTES_MAX
+from mesh.core.records import PutEntry, PutProof, Record
 from mesh.gossip.messages import Message, Roots, RootsReply
 from mesh.wire import Unknown
 from simulations.checkers.checker import Checker
@@ -43,8 +45,9 @@ class InSync(Checker):
 
     #: By the link of the one who was told: roots that came on it.
     _told: dict[int, deque[_Pair]] = field(factory=dict)
-    #: Hosts whose last batch was one message: the roots that they send were theirs at its end. (A
-    #: tick asks before it seals rows, and a batch may go on after it has asked.)
+    #: Hosts whose last batch was one message, after which nothing more was held: the roots that they
+    #: send were theirs at its end. (A tick asks before it seals rows, and a home that recovers asks
+    #: the last peer that it waited for, and then lets in what it had set aside.)
     _plain: dict[int, bool] = field(factory=dict)
 
     def sent(self, host: Host, end: End, data: bytes) -> None:
@@ -63,7 +66,8 @@ class InSync(Checker):
     def stepped(self, host: Host, inputs: Sequence[Input], effects: Sequence[Effect]) -> None:
         if not host.is_honest:
             return
-        self._plain[host.number] = len(inputs) == 1 and type(inputs[0]) is Received
+        is_plain = len(inputs) == 1 and type(inputs[0]) is Received
+        self._plain[host.number] = is_plain and not _moves_after_speaking(effects)
         for item in inputs:
             if type(item) is Received and len(item.data) < _ROOTS_BYTES_MAX:
                 found = self._read(item.data)
@@ -89,6 +93,21 @@ class InSync(Checker):
         for host in self.world.honest:
             for sync in host.running.reconcile.status():
                 self._look(host, sync.link)
+
+
+def _moves_after_speaking(effects: Sequence[Effect]) -> bool:
+    """Whether something is held, or proved, after the first message that may tell roots."""
+    has_spoken = False
+    for effect in effects:
+        if type(effect) is Send:
+            has_spoken = has_spoken or len(effect.data) < _ROOTS_BYTES_MAX
+        elif has_spoken and type(effect) is Persist and any(map(_is_held, effect.records)):
+            return True
+    return False
+
+
+def _is_held(record: Record) -> bool:
+    return isinstance(record, PutEntry | PutProof)
 
 
 #: A `RootsReply` is two roots, a number and a flag.

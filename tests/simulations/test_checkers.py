@@ -1,0 +1,31 @@
+"""What checkers object to, and what they must let pass."""
+
+import pytest
+
+from mesh.core.effects import Effect, Persist, Send
+from mesh.core.inputs import Received
+from mesh.core.records import PutEntry
+from mesh.gossip.messages import Prune, Roots
+from mesh.wire import encode_message
+from simulations.checkers.synced import InSync
+from simulations.watch import Violation
+from simulations.world import World
+
+
+def test_roots_that_are_ones_own_no_more_are_told() -> None:
+    world = World(seed=1)
+    host = world.spawn(2)[0]
+    world.run(until_s=5.0)
+    end = world.network.links(host)[0]
+    checker = InSync(world)
+    old = encode_message(Roots(bytes(32), bytes(32), 1))
+    heard = Received(end.link, encode_message(Prune((host.signer.public,), rest=False)))
+    told: list[Effect] = [Send(end.link, old)]
+    checker.stepped(host, [heard], told)
+    with pytest.raises(Violation, match="not its own"):
+        checker.sent(host, end, old)
+    # They were when it spoke, and in the same step it let in what it had set aside.
+    entry = next(iter(host.disk.store.entries())).entry
+    told.append(Persist((PutEntry(1, entry, (), own=True),)))
+    checker.stepped(host, [heard], told)
+    checker.sent(host, end, old)
