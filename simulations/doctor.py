@@ -161,6 +161,8 @@ def repair(host: Host) -> Rebuilt:
     new.commit((PutEvents(tuple(store.events(0, store.last_cursor()))),))
     host.disk.replace(new)
     host.world.watch.set_back(host)
+    # From now on it waits for everybody.
+    host.was_put_back = False
     return rebuilt
 
 

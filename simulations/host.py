@@ -70,6 +70,8 @@ class Host:
     is_honest: bool = True
     #: Who speaks in its place, or will before long. Its sessions are not served then.
     liar: Liar | None = None
+    #: An older copy was put on its disk, and it may not know yet how far its log had gone.
+    was_put_back: bool = False
     #: It will never be started again.
     is_gone: bool = False
     engine: Engine | None = None

@@ -10,7 +10,14 @@ from attrs import frozen
 
 from mesh.core.effects import Effect, Persist
 from mesh.core.records import PutSnapshot
-from simulations.faults.drawing import can_be_missed, duration_us, evenly, running, some
+from simulations.faults.drawing import (
+    can_be_missed,
+    duration_us,
+    evenly,
+    knows_its_log,
+    running,
+    some,
+)
 from simulations.host import RESTART_US, CrashPoint
 from simulations.strike import Strike
 
@@ -105,7 +112,7 @@ class Damage:
     def begin(self, world: World, strike: Strike) -> None:
         for host in running(world, strike.hosts):
             last = host.disk.store.last_n()
-            if last < 2:
+            if last < 2 or not _may_lose(world, host):
                 continue
             world.watch.befell(strike.kind)
             host.die(is_power_loss=True)
@@ -175,18 +182,24 @@ class PutBack:
         host, backup = world.left.pop(strike, (None, None))
         if host is None or host.disk.unreadable:
             return
-        if host.disk.store.last_n() == backup.store.last_n():
+        if host.disk.store.last_n() == backup.store.last_n() or not _may_lose(world, host):
             return
         if host.is_honest and not _has_spread(world, host):
             if not can_be_missed(world, host):
                 return
             host.is_honest = False
         world.watch.befell(strike.kind)
+        host.was_put_back = True
         host.die(is_power_loss=True)
         host.disk.replace(backup.store)
         world.watch.set_back(host)
         world.doctor.call()
         world.after(PUT_BACK_US, host.restart, host.incarnation)
+
+
+def _may_lose(world: World, host: Host) -> bool:
+    """Whether no other, that was put back, may have to learn from this one how far its log went."""
+    return all(knows_its_log(other) for other in world.honest if other is not host)
 
 
 def _has_spread(world: World, host: Host) -> bool:

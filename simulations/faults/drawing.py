@@ -75,6 +75,23 @@ def can_be_missed(world: World, host: Host) -> bool:
     return len(honest) >= HONEST_MIN and are_connected(honest)
 
 
+def knows_its_log(host: Host) -> bool:
+    """
+    Whether a host, if it was put back, has all that others hold of its log. Cost: O(entries).
+
+    Until then the others must stay as they are: it asks the first that it meets, and if that one
+    has lost what it is asked for, or never had it, the log forks whatever a program does.
+    """
+    if host.was_put_back:
+        author, store = host.signer.public, host.disk.store
+        others = (other.disk.store for other in host.world.hosts if other is not host)
+        held = {
+            s.entry.id for one in others for s in one.entries() if s.entry.header.author == author
+        }
+        host.was_put_back = len(store.entries_by_id(tuple(held))) < len(held)
+    return not host.was_put_back
+
+
 def links_anew(pairs: Iterable[tuple[int, int]], world: World) -> bool:
     """Whether one of these directions is whole, and both its ends are there to miss it."""
     hosts, weather = world.hosts, world.network.weather

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from mesh.core.writes import Create
-from simulations.faults.drawing import can_be_missed, duration_us, running, some
+from simulations.faults.drawing import can_be_missed, duration_us, knows_its_log, running, some
 from simulations.strike import SECOND_US, Strike
 from simulations.world import ALL_PAIRS_MAX
 
@@ -31,7 +31,7 @@ class Join:
 
     def begin(self, world: World, strike: Strike) -> None:
         late = sum(host.name.startswith("late") for host in world.hosts)
-        if late >= LATE_MAX:
+        if late >= LATE_MAX or not all(map(knows_its_log, world.honest)):
             return
         for host in running(world, strike.hosts):
             world.invite(

@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
+from mesh.core.writes import Create
 from simulations.faults import FAULTS, GROUPS, kinds
-from simulations.faults.drawing import can_be_missed
+from simulations.faults.drawing import can_be_missed, knows_its_log
 from simulations.run import Plan, simulate, strikes_of
 from simulations.strike import Strike
 from simulations.world import World
@@ -66,3 +67,26 @@ def test_nobody_is_made_a_liar_through_whom_alone_others_are_linked() -> None:
     assert not can_be_missed(world, hosts[1])
     whole = World(1)
     assert all(can_be_missed(whole, host) for host in whole.spawn(3))
+
+
+def test_nobody_loses_what_one_that_was_put_back_has_to_learn_from_it() -> None:
+    world = World(1)
+    hosts = world.spawn(3)
+    world.run(until_s=5.0)
+    back_up, damage = Strike(0, 1, "put_back", (0,)), Strike(0, 0, "damage", (1,), amount=3)
+    FAULTS["put_back"].begin(world, back_up)
+    root = hosts[0].running.replica.store.root
+    world.submit(hosts[0], Create(root, "task", nonce=bytes(16)))
+    world.run(until_s=8.0)
+    FAULTS["put_back"].end(world, back_up)
+    assert not hosts[0].is_up
+    FAULTS["damage"].begin(world, damage)
+    FAULTS["join"].begin(world, Strike(1, 0, "join", (1,)))
+    world.run(until_s=9.0)
+    assert hosts[1].is_up
+    assert len(world.hosts) == 3
+    # It has met the others, and learnt how far its log had gone.
+    world.run(until_s=60.0)
+    assert knows_its_log(hosts[0])
+    FAULTS["damage"].begin(world, damage)
+    assert not hosts[1].is_up
