@@ -45,9 +45,9 @@ class InSync(Checker):
 
     #: By the link of the one who was told: roots that came on it.
     _told: dict[int, deque[_Pair]] = field(factory=dict)
-    #: Hosts whose last batch was one message, after which nothing more was held: the roots that they
-    #: send were theirs at its end. (A tick asks before it seals rows, and a home that recovers asks
-    #: the last peer that it waited for, and then lets in what it had set aside.)
+    #: Hosts whose last batch was one message, and nothing more was held after they spoke: the roots
+    #: that they send were theirs at its end. (A tick asks before it seals rows, and a home that
+    #: recovers asks the last peer it waited for, and then lets in what it had set aside.)
     _plain: dict[int, bool] = field(factory=dict)
 
     def sent(self, host: Host, end: End, data: bytes) -> None:
