@@ -214,7 +214,7 @@ class Engine:
             self.replica,
             self.reader,
             caller=greeting.Caller(item.peer, item.handshake_hash),
-            config=self.config,
+            config=self.config.moved_to(item.listen),
             now=now,
         )
         return [*effects, Send(item.link, encode_message(hello))]

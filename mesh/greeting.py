@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from capability.authority import Authority, derive, root_authority
 from capability.bodies import (
@@ -67,6 +67,10 @@ class EngineConfig:
     region: str = ""
     listen: tuple[Address, ...] = ()
     software: str = "worknode-mesh"
+
+    def moved_to(self, listen: tuple[Address, ...] | None) -> EngineConfig:
+        """The same at other addresses; None: where it was."""
+        return self if listen is None else evolve(self, listen=listen)
 
 
 @frozen

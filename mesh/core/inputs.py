@@ -22,13 +22,18 @@ class Now:
 
 @frozen
 class LinkOpened:
-    """A channel to *peer* is up: authenticated as a key, not yet as a member."""
+    """
+    A channel to *peer* is up: authenticated as a key, not yet as a member.
+
+    *listen* is where this node may be dialled now, None if that is as it was at the start.
+    """
 
     link: int
     peer: bytes
     outbound: bool
     address: Address | None
     handshake_hash: bytes
+    listen: tuple[Address, ...] | None = None
 
 
 @frozen

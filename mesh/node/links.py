@@ -63,6 +63,8 @@ class Links:
     pace: HandshakePace = field(factory=lambda: HandshakePace(trio.current_time))
     is_paused: bool = False
     is_offline: bool = False
+    #: Where this node may be dialled now: a host may move while it runs. None: as at the start.
+    listening: Callable[[], tuple[Address, ...] | None] = lambda: None
     _numbers: Iterator[int] = field(factory=lambda: itertools.count(1))
     _next_number: int = 1
     _open: dict[int, Link] = field(factory=dict)
@@ -229,7 +231,9 @@ class Links:
         try:
             # For an accepted link the port is the caller's own and no place to call back.
             known = address if outbound else None
-            await self.put(LinkOpened(number, ready.peer, outbound, known, ready.handshake_hash))
+            where = self.listening()
+            shown = ready.peer, outbound, known, ready.handshake_hash
+            await self.put(LinkOpened(number, *shown, listen=where))
             reason = await link.run(ready.early)
         finally:
             del self._open[number]

@@ -187,6 +187,34 @@ async def test_two_nodes_join_by_ticket_and_exchange_writes(tmp_path: Path) -> N
             assert beta.replica.counts()["worknodes"] == 4
 
 
+async def test_a_host_that_has_moved_tells_its_present_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its interface comes back with another address while the node runs; links are made anew."""
+    own = ["192.0.2.7"]
+    monkeypatch.setattr("mesh.node.parts.own_addresses", lambda: tuple(own))
+    async with open_node(founded(tmp_path / "a"), listen=LOOPBACK, mdns=False) as a:
+        ticket = await ticket_from(a)
+        prepare_join(tmp_path / "b", ticket.encode(), "beta", wall_ms())
+        async with open_node(tmp_path / "b", listen=(("0.0.0.0", 0),), mdns=False) as b:
+            ((_, port),) = b.listen_addresses
+
+            async def told(host: str) -> None:
+                with trio.fail_after(15):
+                    while heard() != [((host, port),)]:  # noqa: ASYNC110
+                        await trio.sleep(0.01)
+
+            def heard() -> list[object]:
+                return [link.hello and link.hello.addresses for link in links.values()]
+
+            links = a._parts.driver.engine.links
+            await told("192.0.2.7")
+            own[:] = ["192.0.2.8"]
+            b._parts.links.reset("the interface is gone")
+            await told("192.0.2.8")
+            assert b.status()["advertised"] == [f"192.0.2.8:{port}"]
+
+
 async def test_a_recording_of_a_real_node_replays(tmp_path: Path) -> None:
     home = founded(tmp_path / "a")
     async with open_node(home, listen=LOOPBACK, mdns=False, record=tmp_path / "rec") as node:
