@@ -210,6 +210,19 @@ def test_only_reserved_kinds_have_a_reserved_body() -> None:
             reserved.decode_reserved(kind, encode((3,)))
 
 
+def test_an_adopted_range_begins_with_an_entry() -> None:
+    with pytest.raises(FormError, match="adopt from"):
+        reserved.Adopt((reserved.Adoption(KEY, 0, 4, KEY),)).encode()
+
+
+def test_a_quorum_has_a_signature_and_an_act_of_a_known_kind() -> None:
+    signed = ((KEY, bytes(64)),)
+    assert reserved.decode_quorum(reserved.Quorum(9, b"", signed).encode()).inner_kind == 9
+    for kind, signatures in ((9, ()), (10, signed)):
+        with pytest.raises(FormError, match="quorum"):
+            reserved.Quorum(kind, b"", signatures).encode()
+
+
 def test_an_adopted_range_does_not_run_backwards() -> None:
     with pytest.raises(FormError, match="adopt to"):
         reserved.Adopt((reserved.Adoption(KEY, 5, 4, KEY),)).encode()

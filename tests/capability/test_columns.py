@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from capability.columns import registers
 from capability.data_body import Data, decode_data, parse_op
 from capability.errors import FormError
 from capability.ops import OP_REGISTER, Op, Register
-from crdt.codec import INT_MAX, decode, encode
+from crdt.codec import INT_MAX, INT_MIN, decode, encode
 from crdt.errors import CodecError
 
 NODES = tuple(bytes([i]) * 16 for i in range(3))
@@ -54,6 +55,33 @@ def test_columns_say_what_each_op_says(ops: list[object]) -> None:
 def test_plain_registers_are_read_by_columns(ops: list[object]) -> None:
     found = registers(tuple(ops), nodes=3, names=2)
     assert found is not None and found.are_all
+
+
+def test_a_body_comes_with_the_columns_of_its_plain_registers() -> None:
+    good = (OP_REGISTER, 0, 0, (), 0, 0, "done")
+    data = decode_data(body((good, good)))
+    assert data.registers == registers(data.ops, nodes=3, names=2)
+    assert data.registers is not None and data.others() == []
+
+
+def test_the_extremes_of_every_kind_of_scalar_are_read_by_columns() -> None:
+    extremes = (None, True, INT_MIN, INT_MAX, "", b"")
+    ops = tuple((OP_REGISTER, INT_MAX, 2, (), 6, 1, value) for value in extremes)
+    found = registers(ops, nodes=3, names=2)
+    assert found is not None and found.values == extremes
+
+
+def nested(depth: int) -> object:
+    return [nested(depth - 1)] if depth else []
+
+
+@pytest.mark.parametrize("odd", [1.5, 1 << 63, nested(13)])
+def test_what_is_not_of_the_format_is_refused_beside_plain_registers(odd: object) -> None:
+    """Nothing of a body is believed because some of it was proved by columns."""
+    good = (OP_REGISTER, 0, 0, (), 0, 0, "done")
+    strange = (99, 0, 0, (), odd)
+    with pytest.raises(FormError):
+        decode_data(msgpack.packb((b"", (), 0, b"", NODES, NAMES, (good, strange))))
 
 
 @pytest.mark.parametrize(

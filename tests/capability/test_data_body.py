@@ -132,8 +132,11 @@ def test_a_table_out_of_bounds_is_not_written(change: dict[str, Any]) -> None:
         (2, 0, 0, (), b"short", b""),
         (2, 0, 0, (), NODE, bytes(65)),
         (9, 0, 0, (), 0, 60),
+        (11, 0, 0, (), 0, True, None),
         (11, 0, 0, (), 1, 1, None),
+        (11, 0, 0, (), 1, True, ("v",)),
         (13, 0, 0, (), -1, None),
+        (13, 0, 0, (), 0, ("v",)),
     ],
 )
 def test_a_malformed_op_is_none(fields: tuple[Value, ...]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import pytest
+
 from capability.bodies import LIMIT_VOID_SUFFIX
 from capability.entry import Entry
 from capability.ids import ZERO_ID
@@ -157,15 +159,18 @@ def test_a_fork_beyond_the_end_is_shown_to_nobody() -> None:
     assert found is not None and found[:2] == (1, dead[0].id) and found[2]
 
 
-def test_a_pinned_tip_beyond_the_limit_is_not_heard() -> None:
+@pytest.mark.parametrize("is_main", [True, False])
+def test_a_pinned_tip_beyond_the_limit_is_not_heard(is_main: bool) -> None:
     mesh = mesh_of()
     ann = mesh.log("ann")
     mesh.root.grant(ann)
     ann.data()
     left, right = ann.twin(), ann.twin()
+    before = [] if is_main else [right.data("right")]
     within = [left.data(leaf=NOBODYS) for _ in range(DEAD_MAX)]
     beyond = left.data()
-    right.data("right")
+    if not before:
+        right.data("right")
     ledger = mesh.ledger()
     first = within[0]
     deliver(ledger, [Log(mesh, ann.author, ann.leaf, dict(left.tips)).data()])

@@ -124,6 +124,13 @@ def test_a_signed_header_of_any_value_raises_nothing_but_form_errors(value: Valu
 GOOD = (1, b"a" * 32, 1, 3, b"p" * 32, 7, 16, b"", 4, b"h" * 32)
 
 
+def test_a_lane_that_there_is_not_is_refused() -> None:
+    """The kind alone would not tell: a grant belongs in any lane but that of data."""
+    for lane in (2, INT_MAX):
+        with pytest.raises(FormError, match="lane"):
+            decode_header(encode((*GOOD[:2], lane, *GOOD[3:6], KIND_GRANT, *GOOD[7:])))
+
+
 @pytest.mark.parametrize(
     ("index", "value"),
     [

@@ -230,6 +230,88 @@ def test_a_proof_forks_without_either_entry(mesh: Mesh) -> None:
     assert lane.witness(left.id) is None
 
 
+def test_what_no_pin_binds_does_not_count_on_the_branch_that_stands(mesh: Mesh) -> None:
+    """At the very first seq, too, where a lane may fork."""
+    mid, ann = mesh.log("mid"), mesh.log("ann")
+    mesh.root.grant(mid)
+    below = mid.grant(ann)
+    above = mesh.root.grant(ann.author)
+    left, right = ann.twin(), ann.twin()
+    bare, bound = left.data(leaf=above.id), left.data(leaf=below.id)
+    right.data("right")
+    mid.pin(bound)
+    ledger = mesh.ledger()
+    assert ledger.judge(bound.header, bound.id) == COUNTS
+    assert ledger.judge(bare.header, bare.id) == void(Reason.FORKED)
+
+
+def test_of_a_forked_lane_what_stands_is_required(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    before = ann.data()
+    left, right = forked(mesh, ann)
+    ledger = mesh.ledger()
+
+    def required() -> list[Entry]:
+        return [e for e in (before, left, right) if ledger.requires(e.header, e.id)]
+
+    assert required() == [before]
+    deliver(ledger, [mesh.root.pin(right)])
+    assert required() == [before, right]
+
+
+def test_nothing_is_required_of_whoever_is_introduced_no_more(mesh: Mesh) -> None:
+    ann, ben = mesh.log("ann"), mesh.log("ben")
+    mesh.root.grant(ann)
+    twin = ann.twin()
+    ann.grant(ben)
+    entry = ben.data()
+    ledger = mesh.ledger()
+    assert ledger.requires(entry.header, entry.id)
+    deliver(ledger, [twin.pin(mesh.genesis)])
+    assert not ledger.requires(entry.header, entry.id)
+
+
+def test_a_tip_is_awaited_that_a_pin_names_and_nobody_has_brought(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    twin = ann.twin()
+    main = [ann.data(f"main {n}") for n in range(2)]
+    tip = [twin.data(f"twin {n}") for n in range(3)][-1]
+    mesh.root.pin(tip)
+    ledger = Ledger(mesh.id)
+    assert not ledger.awaits(ann.author, 1, 3, tip.id)
+    deliver(ledger, [e for e in mesh.entries if e.header.author != ann.author])
+    deliver(ledger, main)
+    # While no fork is known the lane just goes on.
+    assert not ledger.awaits(ann.author, 1, 3, tip.id)
+    first = next(e for e in mesh.entries if e.body == b"twin 0")
+    deliver(ledger, [first])
+    assert ledger.awaits(ann.author, 1, 3, tip.id)
+    assert not ledger.awaits(ann.author, 1, 2, tip.id)
+    assert not ledger.awaits(ann.author, 0, 3, tip.id)
+    assert not ledger.awaits(ann.author, 1, 3, main[1].id)
+    deliver(ledger, mesh.entries)
+    assert not ledger.awaits(ann.author, 1, 3, tip.id)
+
+
+def test_a_tip_is_not_awaited_for_a_pin_that_would_not_be_heard(mesh: Mesh) -> None:
+    ann, ben, late = mesh.log("ann"), mesh.log("ben"), mesh.log("late")
+    mesh.root.grant(ann)
+    mesh.root.grant(ben, perms=ALL & ~REVOKE)
+    mesh.root.grant(late, exp_ms=5_000)
+    late.grant(ann.author, exp_ms=5_000)
+    left, _ = forked(mesh, ann)
+    tip = Log(mesh, ann.author, ann.leaf, {0: None, 1: left}).data("tip")
+    ben.pin(tip)
+    late.pin(tip, ms=6_000)
+    ledger = Ledger(mesh.id)
+    deliver(ledger, [entry for entry in mesh.entries if entry is not tip])
+    assert not ledger.awaits(ann.author, 1, 2, tip.id)
+    deliver(ledger, [mesh.root.pin(tip)])
+    assert ledger.awaits(ann.author, 1, 2, tip.id)
+
+
 def test_what_is_no_proof_is_refused(mesh: Mesh) -> None:
     ann = mesh.log("ann")
     mesh.root.grant(ann)

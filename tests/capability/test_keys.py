@@ -42,6 +42,14 @@ def test_a_signature_verifies_under_its_key_and_data_only(seed: bytes, data: byt
     assert not verify(SeedSigner(b"other seed".ljust(32)).public, data, signature)
 
 
+def test_a_signature_is_cut_from_the_data_at_one_place() -> None:
+    """Shorter or longer, it would be the signature of other data."""
+    signer = SeedSigner(b"s" * 32)
+    signature = signer.sign(b"data")
+    assert not verify(signer.public, signature[-1:] + b"data", signature[:-1])
+    assert not verify(signer.public, b"ata", signature + b"d")
+
+
 @given(st.binary(max_size=70), st.binary(max_size=9), st.binary(max_size=70))
 def test_verify_never_raises(public: bytes, data: bytes, signature: bytes) -> None:
     assert not verify(public, data, signature)

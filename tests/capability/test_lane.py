@@ -45,6 +45,32 @@ def test_entries_follow_one_another(mesh: Mesh) -> None:
     assert lane.proof == ()
 
 
+def test_everything_held_is_told_from_the_first_entry_on(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    main, branch = chain(ann.twin(), "main", 2), chain(ann.twin(), "branch", 1)
+    lane = fill(Lane(mesh.id), *main, *branch)
+    everything = sorted((e.header.seq, e.id) for e in (*main, *branch))
+    assert list(lane.held_from(0)) == list(lane.held_from(1)) == everything
+
+
+def test_the_facts_of_an_entry_are_its_stamp_and_its_leaf(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    leaves = [b"one" * 8, b"two" * 8, b"one" * 8]
+    entries = [ann.data(leaf=leaf.ljust(32)) for leaf in leaves]
+    lane = fill(Lane(mesh.id), *entries)
+    for seq, entry in enumerate(entries, start=1):
+        assert lane.facts(seq) == (entry.header.hlc, entry.header.leaf)
+
+
+def test_a_lane_lacks_what_is_beyond_its_longest_branch(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    lane = Lane(mesh.id)
+    assert lane.lacks(1)
+    fill(lane, *chain(ann.twin(), "short", 1), *chain(ann.twin(), "long", 2))
+    assert not lane.lacks(2)
+    assert lane.lacks(3)
+
+
 def test_a_prev_that_is_not_held_where_something_else_is(mesh: Mesh) -> None:
     ann = mesh.log("ann")
     one, _ = first = chain(ann.twin(), "first", 2)
@@ -125,6 +151,7 @@ def test_paths_run_along_branches_into_the_main_chain(mesh: Mesh) -> None:
         assert path is not None
         on_it = [e for e in (*main, *branch, twig) if lane.is_on(path, e.header.seq, e.id)]
         assert on_it == line
+        assert not lane.is_on(path, 0, mesh.id)
     assert lane.path(4, branch[0].id) is None
     assert lane.path(9, main[0].id) is None
 

@@ -124,6 +124,35 @@ def test_reserved_kinds_are_judged_and_change_nothing(mesh: Mesh) -> None:
     assert ledger.judge(before.header, before.id) == COUNTS
 
 
+def test_without_a_leaf_only_a_root_has_authority(mesh: Mesh) -> None:
+    ledger = mesh.ledger()
+    root = ledger.authority(b"", mesh.root.author)
+    assert root is not None and root.rank == 0
+    assert ledger.authority(b"", key("stranger")) is None
+
+
+def test_a_held_grant_is_told_whether_or_not_it_counts(mesh: Mesh) -> None:
+    ann, ben = mesh.log("ann"), mesh.log("ben")
+    good = mesh.root.grant(ann, label="good")
+    wide = ann.grant(ben, max_depth=9, label="wide")
+    pin = mesh.root.pin(good)
+    ledger = mesh.ledger()
+    found = [ledger.grant(entry.id) for entry in (good, wide)]
+    assert [grant and grant.label for grant in found] == ["good", "wide"]
+    assert ledger.grant(pin.id) is None
+    assert ledger.grant(key("not held")) is None
+
+
+def test_grants_are_told_by_rank_and_then_by_id(mesh: Mesh) -> None:
+    ann, ben = mesh.log("ann"), mesh.log("ben")
+    mesh.root.grant(ann)
+    lesser = [ann.grant(ben, label=str(n)) for n in range(4)]
+    greater = [mesh.root.grant(ben, label=str(n)) for n in range(4)]
+    by_id = [sorted(entry.id for entry in entries) for entries in (greater, lesser)]
+    told = [grant_id for grant_id, _ in mesh.ledger().grants_to(ben.author)]
+    assert told == [*by_id[0], *by_id[1]]
+
+
 # Attenuation.
 
 

@@ -1,0 +1,127 @@
+"""Joining by tickets: what an inviter is to pin, and who is told that a use was confirmed."""
+
+from __future__ import annotations
+
+import pytest
+
+from capability.bodies import JOIN, PinRow
+from capability.entry import Entry
+from capability.verdict import Reason
+from tests.capability.story import Log, Mesh, deliver, judged, key, void
+
+EXPIRY_MS = 5_000
+
+
+@pytest.fixture
+def mesh() -> Mesh:
+    return Mesh()
+
+
+def invited(mesh: Mesh, *, uses: int = 2) -> tuple[Log, Log]:
+    """Ann, who may do all until `EXPIRY_MS`, and the door that she opens."""
+    ann, door = mesh.log("ann"), mesh.log("door")
+    mesh.root.grant(ann, exp_ms=EXPIRY_MS)
+    ann.grant(door, akind=JOIN, caveats=((10, uses),), exp_ms=EXPIRY_MS)
+    return ann, door
+
+
+def use(door: Log, name: str) -> Entry:
+    return door.grant(door.mesh.log(name), exp_ms=EXPIRY_MS)
+
+
+# What is to be pinned.
+
+
+def test_every_use_is_to_be_pinned_as_far_as_there_may_be_uses(mesh: Mesh) -> None:
+    ann, door = invited(mesh)
+    for seq in (1, 2):
+        entry = use(door, str(seq))
+        row = PinRow(door.author, (seq, entry.id), None)
+        assert mesh.ledger().join_keys.pins_wanted(ann.author) == (row,)
+        ann.pin(entry)
+        assert mesh.ledger().join_keys.pins_wanted(ann.author) == ()
+    # The bearer may write on; its inviter need not.
+    use(door, "beyond")
+    assert mesh.ledger().join_keys.pins_wanted(ann.author) == ()
+
+
+def test_a_ticket_that_nobody_used_hides_no_other(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    doors = sorted((mesh.log(f"door {n}") for n in range(3)), key=lambda door: door.author)
+    for door in doors:
+        ann.grant(door, akind=JOIN)
+    entry = use(doors[1], "guest")
+    row = PinRow(doors[1].author, (1, entry.id), None)
+    assert mesh.ledger().join_keys.pins_wanted(ann.author) == (row,)
+
+
+def test_what_a_void_invitation_let_in_is_not_to_be_pinned(mesh: Mesh) -> None:
+    ann, door = invited(mesh)
+    twin = mesh.log("ann", ann.leaf)
+    use(door, "guest")
+    ledger = mesh.ledger()
+    assert ledger.join_keys.pins_wanted(ann.author)
+    deliver(ledger, [twin.pin(mesh.genesis)])
+    assert ledger.join_keys.pins_wanted(ann.author) == ()
+
+
+# Who is provisional.
+
+
+def test_nobody_is_provisional_who_has_not_joined(mesh: Mesh) -> None:
+    assert not mesh.ledger().join_keys.provisional(key("stranger"))
+
+
+def test_a_pin_of_an_earlier_use_does_not_hide_that_of_a_later_one(mesh: Mesh) -> None:
+    ann, door = invited(mesh)
+    ann.pin(use(door, "first"))
+    second = use(door, "second")
+    assert mesh.ledger().join_keys.provisional(key("second"))
+    ann.pin(second)
+    assert not mesh.ledger().join_keys.provisional(key("second"))
+
+
+def test_a_void_pin_confirms_nobody(mesh: Mesh) -> None:
+    ann, door = invited(mesh)
+    entry = use(door, "guest")
+    pin = ann.pin(entry, ms=EXPIRY_MS)
+    assert judged(mesh, pin) == void(Reason.EXPIRED)
+    keys = mesh.ledger().join_keys
+    assert keys.provisional(key("guest"))
+    assert keys.confirmation(entry.id) is None
+
+
+# The pin that is shown to a guest.
+
+
+def test_a_use_is_confirmed_by_the_pin_that_names_it(mesh: Mesh) -> None:
+    ann, door = invited(mesh)
+    first, second = use(door, "first"), use(door, "second")
+    keys = mesh.ledger().join_keys
+    assert (keys.confirmation(first.id), keys.confirmation(second.id)) == (None, None)
+    pin = ann.pin(second)
+    keys = mesh.ledger().join_keys
+    assert (keys.confirmation(first.id), keys.confirmation(second.id)) == (None, pin.id)
+    earlier = ann.pin(first)
+    assert mesh.ledger().join_keys.confirmation(first.id) == earlier.id
+
+
+def test_a_pin_by_whom_it_does_not_bind_is_no_confirmation(mesh: Mesh) -> None:
+    _, door = invited(mesh)
+    guest = mesh.log("guest")
+    entry = door.grant(guest, exp_ms=EXPIRY_MS)
+    guest.pin(entry)
+    assert mesh.ledger().join_keys.confirmation(entry.id) is None
+
+
+def test_only_what_a_join_key_granted_is_confirmed(mesh: Mesh) -> None:
+    ann, ben = mesh.log("ann"), mesh.log("ben")
+    member = mesh.root.grant(ann)
+    below = ann.grant(ben)
+    lost = mesh.log("ben").grant(mesh.log("cec"), entry={"leaf": key("nowhere")})
+    for entry in (member, below):
+        mesh.root.pin(entry)
+    keys = mesh.ledger().join_keys
+    for entry_id in (member.id, below.id, lost.id, key("not held")):
+        assert keys.confirmation(entry_id) is None
