@@ -1,8 +1,8 @@
 """
 Which faults have met which checkers, and how often.
 
-A fault has met a checker when the checker has compared something after the fault took effect. Of a
-kind that befalls each message, occurrences with no check between them count once: what nobody
+A fault has met a checker when the checker has made a judgement, one that could have failed, after
+the fault took effect. Of a kind that befalls each message, occurrences with no check between them count once: what nobody
 looked at has shown nothing. Tallies of runs are added; `lacking` says what was met too seldom.
 """
 

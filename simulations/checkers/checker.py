@@ -18,8 +18,8 @@ class Checker(Watcher):
     """
     Watches one promise, for honest hosts only.
 
-    `checks` grows with each thing that was compared, so that it can be told after a run which
-    faults a checker has met: one that looked at nothing has shown nothing.
+    `checks` grows with each judgement that could have failed, so that it can be told after a run
+    which faults a checker has met: one that looked at nothing has shown nothing.
     """
 
     NAME: ClassVar[str] = ""

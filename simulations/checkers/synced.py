@@ -83,10 +83,11 @@ class InSync(Checker):
 
     def _look(self, host: Host, link: int) -> None:
         replica, session = host.running.replica, host.running.reconcile._sessions.get(link)
-        self.checks += 1
         # Its line alone: the status of all links would cost as much as the step.
-        is_said = session is not None and session.status(replica.port.version).in_sync
-        if is_said and replica.port.roots() not in self._told.get(link, ()):
+        if session is None or not session.status(replica.port.version).in_sync:
+            return
+        self.checks += 1
+        if replica.port.roots() not in self._told.get(link, ()):
             self.object(host, f"says that it is in sync on link {link}, with other roots")
 
     def quiesced(self) -> None:
