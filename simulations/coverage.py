@@ -2,8 +2,9 @@
 Which faults have met which checkers, and how often.
 
 A fault has met a checker when the checker has made a judgement, one that could have failed, after
-the fault took effect. Of a kind that befalls each message, occurrences with no check between them count once: what nobody
-looked at has shown nothing. Tallies of runs are added; `lacking` says what was met too seldom.
+the fault took effect. Of a kind that befalls each message, occurrences with no check between them
+count once: what nobody looked at has shown nothing. Tallies of runs are added; `lacking` says what
+was met too seldom.
 """
 
 from __future__ import annotations
