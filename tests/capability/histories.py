@@ -9,11 +9,15 @@ from attrs import define, evolve
 
 from capability.bodies import (
     CAVEAT_CHILD_PERMS,
+    CAVEAT_COMPLEXITY,
     CAVEAT_DEPTH,
+    CAVEAT_FIELDS,
+    CAVEAT_GLOBS,
     CAVEAT_GRANTS,
     CAVEAT_ISSUE_BEFORE,
     CAVEAT_OPS,
     CAVEAT_PHASES,
+    CAVEAT_SEQ,
     CAVEAT_SESSION,
     JOIN,
     LIMIT_VOID_SUFFIX,
@@ -153,15 +157,20 @@ class _Teller:
             found[CAVEAT_SESSION] = bytes(16)
         if akind == JOIN and self.chance(50):
             found[CAVEAT_GRANTS] = self.random.randrange(1, 3)
-        if self.chance(20):
+        if self.chance(25):
+            # Reserved and unknown ones, and some whose value has not its form, deny all acts.
             name, value = self.random.choice(
                 [
+                    (CAVEAT_GLOBS, "*"),
                     (CAVEAT_PHASES, ()),
+                    (CAVEAT_COMPLEXITY, 1),
                     (99, None),
                     (CAVEAT_OPS, self.random.choice([(1, 2), (1, 2), 1, (b"",)])),
+                    (CAVEAT_FIELDS, self.random.choice([("a",), ("a", "b"), "a", (1,)])),
+                    (CAVEAT_SEQ, self.random.choice([1, 5, -1, True])),
                     (CAVEAT_DEPTH, self.random.choice([1, 2, 3, 4, True])),
                     (CAVEAT_CHILD_PERMS, DELEGATE | WRITE | REVOKE),
-                    (CAVEAT_ISSUE_BEFORE, START_MS + self.random.randrange(300)),
+                    (CAVEAT_ISSUE_BEFORE, START_MS + self.random.randrange(150)),
                 ]
             )
             found[name] = value
