@@ -88,7 +88,8 @@ async def _run(options: Options, ready: Told) -> None:
     ) as node:
         with bind_socket(node.home) as listener:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_stop_on_signals, stop)
+                # Whoever reads that it is ready may stop it at once.
+                await nursery.start(_stop_on_signals, stop)
                 ready(
                     {
                         "node_id": node.node_key.hex(),
@@ -101,10 +102,11 @@ async def _run(options: Options, ready: Told) -> None:
                 nursery.cancel_scope.cancel()
 
 
-async def _stop_on_signals(stop: Any) -> None:
+async def _stop_on_signals(stop: Any, task_status: Any) -> None:
     import trio  # noqa: PLC0415 - as above
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for _ in signals:
             stop.set()
 

@@ -165,7 +165,9 @@ class _Door:
 
         async def end() -> None:
             await self.stop.wait()
-            await trio.sleep(GRACE_S / 2)
+            if not operation.is_stream:
+                # What has no end of its own is not on its way to one.
+                await trio.sleep(GRACE_S / 2)
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:

@@ -1,0 +1,148 @@
+"""Ctrl-C ends a command soon, with its exit code and without a traceback, whenever it comes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.machine import APART, ROOT, Machine
+
+#: What is promised.
+END_S_MAX = 1.0
+PATIENCE_S = 30.0
+
+
+def begin(
+    home: Path, *arguments: str, how: Sequence[str] = ("-m", "cli"), **more: Any
+) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MESH_")}
+    return subprocess.Popen(
+        [sys.executable, *how, "--home", str(home), *arguments],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, float]:
+    """Exit code, what it said on standard error, and how many seconds of the clock it took."""
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, err, time.monotonic() - begun
+
+
+def soon(attempt: Callable[[], float]) -> None:
+    """One of three attempts is within the second: others may use this machine, too."""
+    took = [attempt()]
+    while took[-1] > END_S_MAX and len(took) < 3:
+        took.append(attempt())
+    assert took[-1] <= END_S_MAX, took
+
+
+def test_a_node_in_the_foreground(founded: Machine) -> None:
+    def attempt() -> float:
+        node = begin(founded.home, "up", "--foreground", *APART)
+        assert node.stdout is not None
+        assert " is up at " in node.stdout.readline()
+        code, err, took_s = interrupt(node)
+        assert (code, err) == (0, "")
+        return took_s
+
+    soon(attempt)
+    assert founded.ok("down")["was_running"] is False
+
+
+def test_a_node_in_the_foreground_that_somebody_watches(founded: Machine) -> None:
+    """A stream has no end of its own for which a stop would have to wait."""
+
+    def attempt() -> float:
+        node = begin(founded.home, "up", "--foreground", *APART)
+        assert node.stdout is not None
+        assert " is up at " in node.stdout.readline()
+        watch = begin(founded.home, "watch", "--cursor", "0")
+        assert watch.stdout is not None
+        founded.ok("create", "Seen")
+        watch.stdout.readline()
+        code, err, took_s = interrupt(node)
+        assert (code, err) == (0, "")
+        _, said = watch.communicate(timeout=PATIENCE_S)
+        assert watch.returncode == 7
+        assert said.startswith("mesh: the node has stopped")
+        return took_s
+
+    soon(attempt)
+
+
+def test_watching(running: Machine) -> None:
+    running.ok("create", "Seen")
+
+    def attempt() -> float:
+        watch = begin(running.home, "watch", "--cursor", "0")
+        assert watch.stdout is not None
+        assert "Seen" in watch.stdout.readline()
+        code, err, took_s = interrupt(watch)
+        assert (code, err.strip()) == (0, "")
+        return took_s
+
+    soon(attempt)
+
+
+#: What the installed script does; it says when the loading begins.
+SCRIPT = """
+import sys
+from cli.start import main
+
+class Told:
+    def find_spec(name, *_):
+        if name == "cli.main":
+            print(flush=True)
+
+sys.meta_path.insert(0, Told)
+main()
+"""
+
+
+@pytest.mark.parametrize("words", [("up", "--foreground", *APART), ("watch",), ("list",)])
+def test_while_the_command_is_being_loaded(founded: Machine, words: Sequence[str]) -> None:
+    """Python's own start is not ours; from then on nothing else is ever said."""
+    codes = set()
+    for delay_ms in range(2, 402, 25):
+        process = begin(founded.home, *words, how=("-c", SCRIPT))
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay_ms / 1_000)
+        code, err, _ = interrupt(process)
+        assert (code, err.strip()) in [(0, ""), (1, "mesh: interrupted")], (delay_ms, err)
+        codes.add(code)
+    assert 1 in codes
+    assert founded.ok("status")["running"] is False
+
+
+def test_who_is_to_ignore_interrupts_does(running: Machine) -> None:
+    """As a shell asks of what it starts in the background."""
+    running.ok("create", "Seen")
+    watch = begin(running.home, "watch", "--cursor", "0", preexec_fn=ignore_interrupts)
+    assert watch.stdout is not None
+    watch.stdout.readline()
+    watch.send_signal(signal.SIGINT)
+    running.ok("create", "More")
+    while "More" not in (line := watch.stdout.readline()):
+        assert line, "it has ended"
+    watch.send_signal(signal.SIGTERM)
+    watch.communicate(timeout=PATIENCE_S)
+
+
+def ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
