@@ -29,19 +29,25 @@ class HostClock:
     #: Parts per million by which both run fast (or slow, below 0).
     drift_ppm: int = 0
     is_frozen: bool = False
+    #: What it showed last, and when: one step asks several times.
+    _shown: Now | None = None
+    _shown_us: int = 0
 
     def now(self, at_us: int) -> Now:
         """Both clocks at the world's time *at_us*, which never goes back."""
-        passed = self._passed(at_us)
-        wall = self._wall_us if self.is_frozen else self._wall_us + passed
-        return Now((self._mono_us + passed) // 1000, wall // 1000)
+        if self._shown is None or at_us != self._shown_us:
+            passed = self._passed(at_us)
+            wall = self._wall_us if self.is_frozen else self._wall_us + passed
+            self._shown = Now((self._mono_us + passed) // 1000, wall // 1000)
+            self._shown_us = at_us
+        return self._shown
 
     def true_us(self, mono_ms: int) -> int:
         """The first instant of the world at which the monotonic clock shows *mono_ms*."""
         ahead = mono_ms * 1000 - self._mono_us
         at_us = self._since_us + -(-ahead * _MILLION // (_MILLION + self.drift_ppm))
         # The clock rounds down, so it may be a µs or two behind what was asked for.
-        while self.now(at_us).mono_ms < mono_ms:
+        while (self._mono_us + self._passed(at_us)) // 1000 < mono_ms:
             at_us += 1
         return at_us
 
@@ -77,6 +83,7 @@ class HostClock:
         return passed + passed * self.drift_ppm // _MILLION
 
     def _settle(self, at_us: int) -> None:
+        self._shown = None
         passed = self._passed(at_us)
         self._mono_us += passed
         if not self.is_frozen:

@@ -163,7 +163,7 @@ class Broadcast:
             out = min(max(far, default=0), HOPS_MAX)
             effects += self._arrived(places, source, hops)
         # Most links lack the same entries, so that most messages are encoded once.
-        encoded: dict[tuple[int, ...], list[bytes]] = {}
+        encoded: dict[tuple[int, ...], list[bytes]] = {(): []}
         for link in sorted(self._links):
             state = self._links[link]
             if not state.ready or link == source:
@@ -363,7 +363,7 @@ class Broadcast:
     def deadline(self) -> int | None:
         """When `tick` is due, in monotonic ms; None while nothing is under way."""
         dues = (self._announce_ms, self._awaited.deadline)
-        return min((due for due in dues if due is not None), default=None)
+        return min([due for due in dues if due is not None], default=None)
 
     def _announce_soon(self, now: Now) -> None:
         if self._announce_ms is None:

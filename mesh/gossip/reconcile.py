@@ -73,7 +73,16 @@ class Outcome:
 class Reconcile:
     """Repair with all ready links of this node."""
 
-    __slots__ = ("_comparison", "_encode", "_node", "_pull", "_replica", "_sessions")
+    __slots__ = (
+        "_comparison",
+        "_dues",
+        "_encode",
+        "_node",
+        "_pull",
+        "_replica",
+        "_sessions",
+        "_touched",
+    )
 
     def __init__(
         self, node: bytes, replica: ReplicaPort, encode: Callable[[Message], bytes]
@@ -85,6 +94,15 @@ class Reconcile:
         self._pull = Pull(replica, encode)
         # At most LINKS_MAX, which membership sees to.
         self._sessions: dict[int, Session] = {}
+        # When something is due on each link: asked for after every batch, of which most touch one
+        # link or none.
+        self._dues: dict[int, int] = {}
+        self._touched: dict[int, None] = {}
+
+    def _session(self, link: int) -> Session | None:
+        """The state of a link, which may be another one when the caller is done."""
+        self._touched[link] = None
+        return self._sessions.get(link)
 
     # Links
 
@@ -101,6 +119,7 @@ class Reconcile:
         session = Session(link, peer, parity)
         session.compare_later(now.mono_ms)
         self._sessions[link] = session
+        self._touched[link] = None
         if parity:
             return []
         if (auth_root, data_root) == self._replica.roots():
@@ -109,6 +128,7 @@ class Reconcile:
 
     def link_closed(self, link: int, now: Now) -> list[Effect]:
         """Forget a link; lanes that it was asked for go to the others."""
+        self._touched[link] = None
         session = self._sessions.pop(link, None)
         if session is None:
             return []
@@ -117,12 +137,12 @@ class Reconcile:
 
     def blocked(self, link: int) -> None:
         """The link's send buffer is full: no answers and no questions until it drains."""
-        if (session := self._sessions.get(link)) is not None:
+        if (session := self._session(link)) is not None:
             session.blocked = True
 
     def drained(self, link: int, now: Now) -> list[Effect]:
         """The send buffer has room again."""
-        session = self._sessions.get(link)
+        session = self._session(link)
         if session is None:
             return []
         session.blocked = False
@@ -136,7 +156,7 @@ class Reconcile:
 
     def handle(self, link: int, message: Message, now: Now) -> Outcome:
         """Take one message. One of a link that is not ready, or that nobody asked for, is void."""
-        session = self._sessions.get(link)
+        session = self._session(link)
         if session is None:
             return Outcome([])
         match message:
@@ -202,7 +222,7 @@ class Reconcile:
             mismatches: ((lane, author), seq) where this node holds another entry than theirs.
             now: Both clocks.
         """
-        session = self._sessions.get(link)
+        session = self._session(link)
         if session is None:
             return []
         for key, seq in mismatches:
@@ -239,7 +259,7 @@ class Reconcile:
                 before a fork: the two copies part below.
         """
         effects: list[Effect] = []
-        session = self._sessions.get(link)
+        session = self._session(link)
         if session is not None:
             session.gained = session.gained or bool(session.busy and held)
             for key, seq in mismatches:
@@ -250,7 +270,7 @@ class Reconcile:
 
     def gap(self, link: int, author: bytes, lane: int, seq: int, now: Now) -> list[Effect]:
         """A pushed entry at *seq* has to wait for earlier ones: ask its sender for them."""
-        session = self._sessions.get(link)
+        session = self._session(link)
         if session is None or now.mono_ms < session.trust_ms:
             return []
         if seq - 1 > self._replica.row(author, lane).seq:
@@ -271,8 +291,7 @@ class Reconcile:
             return []
         proof = proof_digest((message.first.id, message.second.id))
         data = self._encode(message)
-        for link in sorted(self._sessions):
-            session = self._sessions[link]
+        for link, session in self._all():
             self._pull.proved(session, key)
             if session.proofs.get(key) != proof:
                 session.knows_proof(key, proof)
@@ -284,13 +303,19 @@ class Reconcile:
     @property
     def deadline(self) -> int | None:
         """When `tick` is due, in monotonic ms."""
-        return min([session.deadline for session in self._sessions.values()], default=None)
+        for link in self._touched:
+            session = self._sessions.get(link)
+            if session is None:
+                self._dues.pop(link, None)
+            else:
+                self._dues[link] = session.deadline
+        self._touched.clear()
+        return min(self._dues.values(), default=None)
 
     def tick(self, now: Now) -> list[Effect]:
         """Compare where it is due, give up what does not go on."""
         effects: list[Effect] = []
-        for link in sorted(self._sessions):
-            session = self._sessions[link]
+        for link, session in self._all():
             if now.mono_ms < session.deadline:
                 continue
             if not session.busy and session.asked is None:
@@ -308,8 +333,7 @@ class Reconcile:
     def sync_now(self, now: Now) -> list[Effect]:
         """Compare with everyone now, whatever pause was being kept."""
         effects: list[Effect] = []
-        for link in sorted(self._sessions):
-            session = self._sessions[link]
+        for _, session in self._all():
             session.exchange_ms = session.trust_ms = now.mono_ms
             if not session.busy:
                 effects += self._comparison.ask(session, now)
@@ -317,7 +341,7 @@ class Reconcile:
 
     def moved(self, now: Now) -> None:
         """A row has moved here: compare once it is quiet again."""
-        for session in self._sessions.values():
+        for _, session in self._all():
             if not session.busy:
                 session.has_moved(now.mono_ms)
 
@@ -330,6 +354,11 @@ class Reconcile:
         version = self._replica.version
         return tuple(self._sessions[link].status(version) for link in sorted(self._sessions))
 
+    def _all(self) -> list[tuple[int, Session]]:
+        """Every link, ascending, with what may be changed of it."""
+        self._touched.update(dict.fromkeys(self._sessions))
+        return sorted(self._sessions.items())
+
     def _go_on(self, session: Session, now: Now) -> list[Effect]:
         effects = self._pull.more(session, now) if session.busy else []
         if session.busy and not session.working:
@@ -339,8 +368,7 @@ class Reconcile:
     def _go_on_elsewhere(self, link: int, now: Now) -> list[Effect]:
         """Lanes that *link* was asked for are free again: others may be waiting for them."""
         effects: list[Effect] = []
-        for other in sorted(self._sessions):
-            session = self._sessions[other]
+        for other, session in self._all():
             if other != link and session.wants.free_ms:
                 effects += self._go_on(session, now)
         return effects

@@ -8,7 +8,6 @@ has, and grafts whoever announced what it misses.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -155,7 +154,7 @@ def haves(links: Mapping[int, Link], turn: int) -> Iterator[tuple[int, Have]]:
         link for link, state in links.items() if state.announcements.waiting and not state.blocked
     )
     start = turn % len(order) if order else 0
-    told: Counter[Lane] = Counter()
+    told: dict[Lane, int] = {}
     for link in order[start:] + order[:start]:
         state = links[link]
         waiting, state.announcements.waiting = state.announcements.waiting, {}
@@ -163,9 +162,10 @@ def haves(links: Mapping[int, Link], turn: int) -> Iterator[tuple[int, Have]]:
         news = [
             (lane, said)
             for lane, said in waiting.items()
-            if told[lane] < HAVE_LINKS_MAX and state.lacks(*lane, said[0])
+            if told.get(lane, 0) < HAVE_LINKS_MAX and state.lacks(*lane, said[0])
         ]
-        told.update(lane for lane, _ in news)
+        for lane, _ in news:
+            told[lane] = told.get(lane, 0) + 1
         state.announced += len(news)
         for at in range(0, len(news), HAVES_MAX):
             yield link, Have(*state.announcements.number(news[at : at + HAVES_MAX]))
