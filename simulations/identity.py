@@ -31,6 +31,11 @@ MESSAGES_KEPT_MAX: Final = 4_096
 MESSAGE_KEPT_BYTES_MAX: Final = 16 * 1024
 
 
+def tag_of(data: bytes) -> int:
+    """The tag that a message begins with, for who need not read it; -1 if it has none."""
+    return data[1] if len(data) > 1 and 0x90 <= data[0] < 0xA0 and data[1] < 0x80 else -1
+
+
 def seed_of(world_seed: int, name: str) -> bytes:
     """The key seed of *name* in a world."""
     return hashlib.blake2b(f"{world_seed} {name}".encode(), digest_size=32).digest()

@@ -9,7 +9,7 @@ entry or a LOCAL row that is not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from attrs import define, field
 
@@ -19,13 +19,18 @@ from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.core.records import PutEntry, PutMeta, Record
 from mesh.gossip.messages import Entries, Push
 from mesh.replica.writer import Submitted
+from mesh.wire import TAGS
 from simulations.checkers.checker import Checker
+from simulations.identity import tag_of
 
 if TYPE_CHECKING:
     from mesh.core.effects import Reply
     from mesh.core.events import Event
     from simulations.host import Host
     from simulations.pipe import End
+
+#: Messages in which entries leave.
+_CARRIERS: Final = frozenset({TAGS[Push], TAGS[Entries]})
 
 
 @define
@@ -67,12 +72,11 @@ class Durability(Checker):
         durable.cursor = host.disk.store.last_cursor()
 
     def sent(self, host: Host, end: End, data: bytes) -> None:
-        if not host.is_honest:
+        if not host.is_honest or tag_of(data) not in _CARRIERS:
             return
         reading = self.world.reading
         message = reading.message(data, size_max=MESSAGE_BYTES_MAX)
-        if type(message) is not Push and type(message) is not Entries:
-            return
+        assert isinstance(message, Push | Entries), "its tag says so"
         durable, own = self._hosts[host.number], host.signer.public
         for encoded in message.entries:
             header = reading.entry(encoded).header

@@ -22,9 +22,10 @@ from mesh.core.errors import ProtocolViolation
 from mesh.core.inputs import Received
 from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.core.records import PutEntry, PutProof, Record
-from mesh.gossip.messages import Message, Roots, RootsReply
-from mesh.wire import Unknown
+from mesh.gossip.messages import Roots, RootsReply
+from mesh.wire import TAGS
 from simulations.checkers.checker import Checker
+from simulations.identity import tag_of
 
 if TYPE_CHECKING:
     from mesh.core.effects import Effect
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _Pair: TypeAlias = tuple[bytes, bytes]
 #: Roots told on one link that are remembered; an answer is under way for a few comparisons at most.
 TOLD_MAX: Final = 64
+_ROOTS_TAGS: Final = frozenset({TAGS[Roots], TAGS[RootsReply]})
 
 
 @define(eq=False)
@@ -52,7 +54,7 @@ class InSync(Checker):
 
     def sent(self, host: Host, end: End, data: bytes) -> None:
         message = self._read(data)
-        if not isinstance(message, Roots | RootsReply):
+        if message is None:
             return
         roots = (message.auth_root, message.data_root)
         if end.far is not None:
@@ -69,17 +71,18 @@ class InSync(Checker):
         is_plain = len(inputs) == 1 and type(inputs[0]) is Received
         self._plain[host.number] = is_plain and not _moves_after_speaking(effects)
         for item in inputs:
-            if type(item) is Received and len(item.data) < _ROOTS_BYTES_MAX:
-                found = self._read(item.data)
-                if type(found) is Roots or type(found) is RootsReply:
-                    self._look(host, item.link)
+            if type(item) is Received and self._read(item.data) is not None:
+                self._look(host, item.link)
 
-    def _read(self, data: bytes) -> Message | Unknown | None:
-        """A message; None for what is none, as a liar may send."""
+    def _read(self, data: bytes) -> Roots | RootsReply | None:
+        """Roots that are told; None for all else, also for no message, as a liar may send."""
+        if tag_of(data) not in _ROOTS_TAGS:
+            return None
         try:
-            return self.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
+            found = self.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
         except ProtocolViolation:
             return None
+        return found if isinstance(found, Roots | RootsReply) else None
 
     def _look(self, host: Host, link: int) -> None:
         replica, session = host.running.replica, host.running.reconcile._sessions.get(link)
@@ -97,11 +100,11 @@ class InSync(Checker):
 
 
 def _moves_after_speaking(effects: Sequence[Effect]) -> bool:
-    """Whether something is held, or proved, after the first message that may tell roots."""
+    """Whether something is held, or proved, after the first message that tells roots."""
     has_spoken = False
     for effect in effects:
         if type(effect) is Send:
-            has_spoken = has_spoken or len(effect.data) < _ROOTS_BYTES_MAX
+            has_spoken = has_spoken or tag_of(effect.data) in _ROOTS_TAGS
         elif has_spoken and type(effect) is Persist and any(map(_is_held, effect.records)):
             return True
     return False
@@ -109,7 +112,3 @@ def _moves_after_speaking(effects: Sequence[Effect]) -> bool:
 
 def _is_held(record: Record) -> bool:
     return isinstance(record, PutEntry | PutProof)
-
-
-#: A `RootsReply` is two roots, a number and a flag.
-_ROOTS_BYTES_MAX: Final = 96
