@@ -12,6 +12,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
+from simulations.byzantine import HOSTS_PER_LIAR
 from simulations.faults import FAULTS
 from simulations.overlay import DRAWN
 from simulations.run import Plan
@@ -114,20 +115,25 @@ def _coming_and_going(hosts: int, minutes: float) -> Strikes:
     return tuple(found)
 
 
+#: What four liars do. Who takes all and says nothing is one of them alone, since the others' lies
+#: would be said on links that nobody keeps for long.
+_WAYS: Final = (
+    ("withholds",),
+    ("lies", "replays", "forges", "garbage"),
+    ("forks_data", "forks_authority"),
+    ("floods", "future"),
+)
+
+
 def _liars(hosts: int, minutes: float) -> Strikes:
-    """Four members lie: three in several ways at once, and one takes all and says nothing."""
+    """Members lie, up to four, but not more than a third; all ways are shared out among them."""
     at_us, for_us = _span(minutes, 0.15, 0.75)
-    ways = {
-        1: ("lies", "replays", "forges", "garbage"),
-        2: ("floods", "future"),
-        3: ("forks_data", "forks_authority"),
-        4: ("withholds",),
-    }
+    count = max(1, min(len(_WAYS), hosts // HOSTS_PER_LIAR))
     return tuple(
-        Strike(at_us, for_us, kind, (number,))
-        for number, kinds in ways.items()
-        if number < hosts
+        Strike(at_us, for_us, kind, (1 + n % count,))
+        for n, kinds in enumerate(_WAYS)
         for kind in kinds
+        if hosts > 1
     )
 
 
@@ -179,7 +185,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "crash_storm": Scenario("a third of the hosts is killed, again and again", strikes=_storm),
     "long_offline": Scenario("one host works off line for most of the run", strikes=_long_absence),
     "byzantine": Scenario(
-        "four members lie, most in several ways at once", minutes=3.0, strikes=_liars
+        "four members lie, most in several ways at once", nodes=12, minutes=3.0, strikes=_liars
     ),
     "double_identity": Scenario("one home is copied and runs on two machines", strikes=_double),
 }

@@ -6,10 +6,11 @@ from functools import lru_cache
 
 import pytest
 
-from simulations.byzantine import Liar
+from simulations.byzantine import HOSTS_PER_LIAR, Liar
 from simulations.faults import GROUPS
 from simulations.host import Host
-from simulations.run import Plan, Result, simulate
+from simulations.run import Plan, Result, simulate, strikes_of
+from simulations.scenarios import plan_of
 from simulations.strike import SECOND_US, Strike
 from simulations.watch import Watcher
 from simulations.world import World
@@ -130,6 +131,30 @@ def test_neither_the_founder_nor_most_hosts_lie() -> None:
     plan = Plan(seed=5, nodes=6, minutes=0.5, strikes=strikes)
     assert simulate(plan, watchers=(keep,)).violations == ()
     assert [host.number for host in worlds[0].hosts if not host.is_honest] == [1, 2]
+
+
+@pytest.mark.parametrize("nodes", [3, 6])
+def test_the_scenario_tells_all_lies_whatever_its_size(nodes: int) -> None:
+    result = simulate(plan_of("byzantine", nodes=nodes, minutes=0.6))
+    assert result.violations == ()
+    assert set(result.faults) == set(KINDS)
+
+
+def test_of_the_scenarios_hosts_at_most_a_third_lie() -> None:
+    for nodes in range(2, 40):
+        strikes = strikes_of(plan_of("byzantine", nodes=nodes))
+        liars = {number for strike in strikes for number in strike.hosts}
+        assert {strike.kind for strike in strikes} == set(KINDS)
+        assert 0 not in liars
+        assert len(liars) == max(1, min(4, nodes // HOSTS_PER_LIAR))
+
+
+@pytest.mark.slow
+def test_all_lies_are_told_at_the_scenarios_defaults() -> None:
+    for seed in range(3):
+        result = simulate(plan_of("byzantine", seed=seed))
+        assert result.violations == ()
+        assert set(result.faults) == set(KINDS)
 
 
 def test_it_lies_on_while_those_whom_it_speaks_of_are_down() -> None:
