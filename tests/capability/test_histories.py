@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 from attrs import define, field
+from hypothesis import settings
 
 from capability.entry import Entry
 from capability.frontier import Frontier, row_of
@@ -16,7 +17,9 @@ from capability.verdict import Reason, Verdict
 from tests.capability.histories import History, Proof, history
 from tests.capability.oracle import Result, evaluate
 
-SEEDS = range(120)
+#: Histories are examples as well, and the dearest of all.
+FEW = settings().max_examples < 100
+SEEDS = range(24 if FEW else 120)
 ORDERS = 3
 MOMENTS = 3
 
@@ -155,6 +158,7 @@ def test_verdicts_follow_from_the_set(seed: int) -> None:
     assert len(roots) == 1
 
 
+@pytest.mark.skipif(FEW, reason="few of them do not show everything")
 def test_histories_show_what_they_are_for() -> None:
     reasons: Counter[Reason] = Counter()
     forked = selected = ended = 0

@@ -59,8 +59,9 @@ def confirm(stage: Stage, *, is_judged: Callable[[str, str], bool]) -> None:
         killed = False
         if not is_judged(key, diff):
             with _applied(stage, key):
-                tests = [*_own(stage, key), *sorted(reaching.get(_function(key), ()))]
-                killed = _fails(stage, tests)
+                # All cases of a test, even those that were not among the few of the first run.
+                tests = {name.partition("[")[0] for name in reaching.get(_function(key), ())}
+                killed = _fails(stage, [*_own(stage, key), *sorted(tests)])
         known[key] = {"diff": diff, "killed": killed}
         confirmed(stage).write_text(json.dumps(known, indent=1))
 
