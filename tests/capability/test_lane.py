@@ -156,6 +156,21 @@ def test_paths_run_along_branches_into_the_main_chain(mesh: Mesh) -> None:
     assert lane.path(9, main[0].id) is None
 
 
+def test_a_stretch_of_a_path_has_both_its_ends_and_nothing_beside(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    main = chain(ann, "main", 4)
+    branch = chain(Log(mesh, ann.author, b"", {0: None, 1: main[1]}), "branch", 3)
+    lane = fill(Lane(mesh.id), *main, *branch)
+    path = lane.path(5, branch[2].id)
+    assert path is not None
+    line = [*main[:2], *branch]
+    for first in range(7):
+        for last in range(7):
+            found = list(lane.along(path, first, last))
+            assert len(found) == len(set(found))
+            assert set(found) == {e.id for e in line if first <= e.header.seq <= last}
+
+
 def test_a_proof_waits_for_its_prev(mesh: Mesh) -> None:
     ann = mesh.log("ann")
     main = chain(ann, "main", 2)

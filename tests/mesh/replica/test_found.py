@@ -1,0 +1,295 @@
+"""LOCAL rows that a start finds: which wait for a peer's word, and which were sealed before."""
+
+from __future__ import annotations
+
+import pytest
+
+from capability.data_body import decode_data, parse_op
+from capability.entry import Entry
+from capability.ids import session_id
+from crdt.codec import encode
+from mesh.core.errors import StorageError
+from mesh.core.inputs import LOCAL, Now
+from mesh.core.records import DeletePending, PutMeta, Record
+from mesh.core.writes import Append, Increment, SetRegister, Write
+from mesh.replica.found import META_FOUND, FoundRows, Sealed, load_rows
+from mesh.replica.held import Held
+from mesh.replica.pending import META_EARLY, LocalWrite, PendingRows, Row
+from mesh.worknode.cells import COUNTER, LOG, REGISTER
+from tests.mesh.replica.desk import Desk, field_of
+from tests.mesh.replica.world import node_of
+
+SENT = (PutMeta(META_FOUND, b""), PutMeta(META_EARLY, b""))
+
+
+def waiting(desk: Desk, *writes: Write) -> None:
+    for write in writes:
+        desk.node.run(desk.submit(write, level=LOCAL))
+
+
+def load(desk: Desk, **meta: bytes) -> FoundRows:
+    store = desk.node.store
+    store.commit([PutMeta(key, value) for key, value in meta.items()])
+    now = Now(desk.node.now.mono_ms + 77, desk.node.now.wall_ms)
+    return FoundRows.load(store, desk.node.replica.held, desk.bob.author, load_rows(store), now)
+
+
+def inc(desk: Desk, amount: int = 1, name: str = "n") -> Increment:
+    return Increment(desk.task, 0, name, amount)
+
+
+# What a start makes of what it finds.
+
+
+def test_what_is_found_waits_and_that_is_remembered() -> None:
+    desk = Desk()
+    waiting(desk, inc(desk), inc(desk, name="m"))
+    found = load(desk)
+    assert found.pending.found_until == 2
+    assert found.pending.due_ms is None
+    assert found.waits
+    assert found.unsaved == [PutMeta(META_FOUND, encode(2))]
+
+
+def test_a_later_start_knows_which_were_found_first() -> None:
+    desk = Desk()
+    waiting(desk, inc(desk), inc(desk, name="m"))
+    found = load(desk, rows_found=encode(1))
+    assert (found.pending.found_until, found.unsaved) == (1, [])
+    # The others are this home's own, and overdue.
+    assert found.pending.due_ms == desk.node.now.mono_ms + 77
+
+
+@pytest.mark.parametrize("mark", [b"\xc1", encode("no slot"), encode((1,)), encode(b"x" * 20)])
+def test_a_mark_that_cannot_be_read_takes_all_for_found(mark: bytes) -> None:
+    desk = Desk()
+    waiting(desk, inc(desk), inc(desk, name="m"))
+    found = load(desk, rows_found=mark)
+    assert (found.pending.found_until, found.pending.due_ms) == (2, None)
+
+
+def test_where_nobody_else_is_a_member_nothing_waits() -> None:
+    desk = Desk()
+    waiting(desk, inc(desk))
+    held = desk.node.replica.held
+    alone = Desk()
+    store, now = desk.node.store, desk.node.now
+    root = alone.root.author
+    lone = FoundRows.load(store, _founder(alone), root, load_rows(store), now)
+    assert (lone.pending.found_until, lone.unsaved) == (0, [])
+    assert lone.pending.due_ms == now.mono_ms
+    assert FoundRows.load(store, held, root, load_rows(store), now).pending.found_until == 1
+
+
+def _founder(desk: Desk) -> Held:
+    return node_of(desk.mesh, desk.root.signer).replica.held
+
+
+def test_a_start_that_finds_nothing_has_nothing_to_remember() -> None:
+    desk = Desk()
+    found = load(desk)
+    assert (found.waits, found.unsaved, found.pending.due_ms) == (False, [], None)
+
+
+def test_entries_of_found_rows_are_known_after_a_restart() -> None:
+    desk = Desk()
+    ids = (b"a" * 32, b"b" * 32)
+    found = load(desk, rows_early=encode(ids))
+    assert found.pending.early == list(ids)
+    assert found.waits
+    assert found.unsaved == []
+
+
+@pytest.mark.parametrize("mark", [b"\xc1", encode(5), encode((1, "a"))])
+def test_a_mark_of_early_entries_that_cannot_be_read_names_none(mark: bytes) -> None:
+    found = load(Desk(), rows_early=mark)
+    assert found.pending.early == []
+    assert found.unsaved == [PutMeta(META_EARLY, b"")]
+
+
+def test_what_is_readable_of_a_mark_is_read() -> None:
+    found = load(Desk(), rows_early=encode((1, b"a" * 32)))
+    assert found.pending.early == [b"a" * 32]
+
+
+def test_a_row_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    monkeypatch.setattr(desk.node.store, "_pending", {1: b"\xc1"}, raising=False)
+    with pytest.raises(StorageError, match="waits cannot be read") as caught:
+        load_rows(desk.node.store)
+    assert "doctor" in caught.value.hint
+
+
+# Whose word lets them go.
+
+
+def test_a_peer_that_states_a_head_of_ones_data_lets_rows_go() -> None:
+    desk = Desk()
+    waiting(desk, inc(desk))
+    found = load(desk)
+    found.unsaved.clear()
+    head = desk.node.log()[-1].signed_header
+    found.heard((head, None))
+    assert found.waits, "the other lane tells nothing of data"
+    found.heard((None, head))
+    assert not found.waits
+    assert (found.pending.found_until, found.pending.due_ms) == (0, 0)
+    assert found.unsaved == list(SENT)
+    found.release()
+    assert found.unsaved == list(SENT), "once"
+
+
+def test_of_a_log_without_data_anybody_can_tell() -> None:
+    desk = Desk()
+    waiting(desk, inc(desk))
+    found = load(desk)
+    found.author = b"?" * 32
+    found.heard((None, None))
+    assert not found.waits
+
+
+def test_what_was_released_is_due_if_there_is_any() -> None:
+    found = load(Desk(), rows_early=encode((b"a" * 32,)))
+    found.release()
+    assert found.pending.due_ms is None
+    assert (found.pending.early, found.waits) == ([], False)
+
+
+# What was sealed before.
+
+
+def row(desk: Desk, write: LocalWrite, hlc: int, session: str = "") -> tuple[int, Row]:
+    return hlc, Row(session, hlc, write)
+
+
+def recovering(desk: Desk, *rows: tuple[int, Row], found_until: int) -> FoundRows:
+    """A home whose log has come back; rows by slot, each slot is its stamp."""
+    pending = PendingRows()
+    pending.load([(slot, row.encode()) for slot, row in rows])
+    pending.found_until = found_until
+    found = FoundRows(desk.node.replica.held, desk.bob.author, pending)
+    found.came_back()
+    return found
+
+
+def dropped(records: list[Record]) -> tuple[int, ...]:
+    first = records[0]
+    return first.slots if isinstance(first, DeletePending) else ()
+
+
+def stamp(desk: Desk, *writes: Write, session: str = "") -> int:
+    """Write and seal; the stamp of the entry."""
+    desk.node.write(*writes, session=session)
+    return desk.node.log()[-1].header.hlc
+
+
+def test_found_rows_that_were_sealed_since_are_dropped() -> None:
+    desk = Desk()
+    at = stamp(desk, inc(desk), Append(desk.task, 0, "log", "x"), field_of(desk, "f"))
+    rows = [
+        row(desk, inc(desk, 1), at - 5),  # it grew, and was sealed later
+        row(desk, inc(desk, 1), at + 1),  # nothing as late was sealed
+        row(desk, inc(desk, 1, "other"), at - 6),
+        row(desk, Append(desk.task, 0, "log", "x"), at),
+        row(desk, Append(desk.task, 0, "log", "x"), at - 7),  # said twice
+        row(desk, Append(desk.task, 0, "log", "y"), at - 8),
+        row(desk, SetRegister(desk.task, 0, "f", 9), at - 9),
+        row(desk, inc(desk, 1), at - 10, "another session"),
+    ]
+    found = recovering(desk, *sorted(rows), found_until=at + 1)
+    assert dropped(found.recovered()) == (at - 9, at - 5, at)
+    assert sorted(found.pending.rows) == [at - 10, at - 8, at - 7, at - 6, at + 1]
+
+
+def test_rows_written_since_are_dropped_only_if_they_are_in_the_log_themselves() -> None:
+    desk = Desk()
+    at = stamp(desk, inc(desk, 3))
+    same, less = row(desk, inc(desk, 3), at), row(desk, inc(desk, 2), at - 1)
+    found = recovering(desk, less, same, found_until=0)
+    assert dropped(found.recovered()) == (at,)
+    assert list(found.pending.rows) == [at - 1]
+
+
+def test_nothing_to_drop_leaves_no_record_of_it() -> None:
+    desk = Desk()
+    found = recovering(desk, row(desk, inc(desk), 1 << 62), found_until=1 << 62)
+    found.unsaved = []
+    assert found.recovered() == list(SENT)
+    assert found.unsaved == []
+    assert found.pending.due_ms == 0
+
+
+def test_of_a_log_that_has_not_come_back_nothing_is_dropped() -> None:
+    desk = Desk()
+    at = stamp(desk, inc(desk))
+    found = recovering(desk, row(desk, inc(desk), at), found_until=at)
+    found.recovered()
+    found.pending.load([(at, row(desk, inc(desk), at)[1].encode())])
+    assert dropped([*found.recovered(), PutMeta("", b"")]) == ()
+
+
+def test_sealed_writes_are_known_by_place_and_by_themselves() -> None:
+    sealed = Sealed()
+    counter, log = ((b"", b"n" * 16, (0, "a", kind)) for kind in (COUNTER, LOG))
+    other = (b"", b"n" * 16, (0, "a", REGISTER))
+    for place in (counter, log):
+        sealed.add(place, 5, 1)
+        sealed.add(place, 3, 2)
+    assert sealed.has(counter, 5, 9) and sealed.has(counter, 1, 9)
+    assert not sealed.has(counter, 6, 1) and not sealed.has(other, 1, 1)
+    assert sealed.has(counter, 3, 2, may_have_grown=False)
+    assert not sealed.has(counter, 3, 1, may_have_grown=False)
+    assert sealed.has(log, 3, 2) and not sealed.has(log, 3, 1) and not sealed.has(log, 4, 2)
+    # Compared as bytes: in Python True == 1.
+    assert not sealed.has(log, 5, True)
+
+
+# Entries that found rows became before anybody had spoken.
+
+
+def early(desk: Desk, *writes: Write) -> Entry:
+    """An own entry that nobody has: of the same stamp and session as what is sealed next."""
+    desk.node.write(*writes)
+    return desk.node.log()[-1]
+
+
+def test_an_early_entry_is_said_again_without_what_the_log_had_sealed() -> None:
+    desk = Desk()
+    append = Append(desk.task, 0, "log", "x")
+    entry = early(desk, inc(desk), field_of(desk, "f"), append, inc(desk, name="m"))
+    held = desk.node.replica.held
+    found = FoundRows(held, desk.bob.author, PendingRows(early=[entry.id]))
+    assert found.without_sealed(entry) == entry.body, "the log has not come back"
+    found.came_back()
+    data = decode_data(found.without_sealed(entry))
+    assert data.ops == ()
+    assert found._sealed is not None
+    place = (session_id(""), desk.task, (0, "n", COUNTER))
+    found._sealed.each = {one for one in found._sealed.each if one[0] == place}
+    found._sealed.latest = {place: entry.header.hlc}
+    left = decode_data(found.without_sealed(entry))
+    names = [op.payload.name for at in range(3) if (op := parse_op(left, at))]  # type: ignore[union-attr]
+    assert names == ["f", "log", "m"]
+
+
+def test_an_entry_of_other_writes_is_said_again_whole() -> None:
+    desk = Desk()
+    entry = early(desk, inc(desk))
+    held = desk.node.replica.held
+    found = FoundRows(held, desk.bob.author, PendingRows(early=[b"?" * 32]))
+    found.came_back()
+    assert found.without_sealed(entry) == entry.body
+    found.pending.early.append(entry.id)
+    found._sealed = Sealed()
+    assert found.without_sealed(entry) == entry.body
+
+
+def test_a_log_that_nobody_waits_for_is_not_read() -> None:
+    desk = Desk()
+    stamp(desk, inc(desk))
+    found = FoundRows(desk.node.replica.held, desk.bob.author, PendingRows())
+    found.came_back()
+    assert found._sealed == Sealed()
+    lost = FoundRows(desk.node.replica.held, b"?" * 32, PendingRows(found_until=1))
+    lost.came_back()
+    assert lost._sealed == Sealed()
