@@ -206,7 +206,8 @@ def global_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--home",
-            type=click.Path(path_type=Path),
+            # Whether it can be read is for the home to say, who knows the remedy.
+            type=click.Path(path_type=Path, readable=False),
             metavar="DIR",
             expose_value=False,
             callback=_on_home,

@@ -19,6 +19,7 @@ from simulations.run import Plan
 def main(**given: object) -> None:
     """Run the mesh's own protocol in virtual time, and see what happens."""
     request = command.Request(**given)  # type: ignore[arg-type] # click has made them
+    command.prepare_report(request)
     plans = command.plans_of(request)
     by_seed: dict[int, Plan] = {plan.seed: plan for plan in plans}
     results = []

@@ -7,7 +7,9 @@ Its own options, in one place, so that both doors have the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -183,7 +185,7 @@ def write_report(request: Request, plans: Sequence[Plan], results: Sequence[Resu
     The report: the first run that failed, or else the first of all, in full.
 
     Raises:
-        click.ClickException: There is nothing to draw with.
+        click.ClickException: There is nothing to draw with, or the folder cannot be written to.
     """
     failed = {result.seed for result in results if result.violations}
     shown = next((plan for plan in plans if plan.seed in failed), plans[0])
@@ -191,3 +193,32 @@ def write_report(request: Request, plans: Sequence[Plan], results: Sequence[Resu
         return write(Path(request.report), shown, results)
     except PicturesMissing as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise _unwritable(request.report, error) from None
+
+
+def prepare_report(request: Request) -> None:
+    """
+    See that the report can be written, before runs that may take hours.
+
+    Raises:
+        click.ClickException: There is nothing to draw with, or the folder cannot be written to.
+    """
+    if not request.report:
+        return
+    if find_spec("matplotlib") is None:
+        raise click.ClickException(str(PicturesMissing()))
+    folder = Path(request.report)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(request.report, error) from None
+
+
+def _unwritable(folder: str, error: OSError) -> click.ClickException:
+    return click.ClickException(
+        f"--report {folder}: {error.strerror}; name a folder that you may write to, "
+        "on a disk with space"
+    )

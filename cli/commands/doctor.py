@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import sys
@@ -145,10 +146,15 @@ def _home(home: Home) -> Iterator[Finding]:
     places: list[tuple[str, Path]] = [("key", home.key_path), ("database", home.database_path)]
     for name, path in places:
         try:
-            mode = stat.S_IMODE(path.stat().st_mode)
+            found = path.stat()
         except OSError as error:
             remedy = "restore the home from a back-up, or join again in another --home"
             yield Finding(name, False, f"{path}: {error.strerror}", remedy)
+            continue
+        mode, me = stat.S_IMODE(found.st_mode), os.geteuid()
+        if found.st_uid != me:
+            words = f"{path.name} belongs to user {found.st_uid}, this is user {me}"
+            yield Finding(name, False, words, f"as its owner: chown {me} {path}")
             continue
         is_private = not mode & _OTHERS
         yield Finding(name, is_private, f"{path.name} has mode {mode:o}", f"chmod 600 {path}")
@@ -163,6 +169,11 @@ def _home(home: Home) -> Iterator[Finding]:
 
 def _database(home: Home) -> Iterator[Finding]:
     remedy = _REPAIR
+    if home.database_path.exists() and not os.access(home.database_path, os.R_OK):
+        # It may be as whole as ever, and a repair would put it aside.
+        found = f"{home.database_path.name} may not be read by this user"
+        yield Finding("integrity", False, f"database: {found}", f"ls -l {home.path}")
+        return
     try:
         lost = lost_commits(home.database_path)
     except OSError as error:

@@ -21,6 +21,7 @@ def sim(context: click.Context, /, app: App, **given: object) -> None:
     the line that runs it again is printed.
     """
     request = simulation.Request(**given)  # type: ignore[arg-type] # click has made them
+    simulation.prepare_report(request)
     plans = simulation.plans_of(request)
     by_seed = {plan.seed: plan for plan in plans}
     results: list[Result] = []

@@ -118,7 +118,7 @@ class Home:
 
         Raises:
             HomeMissing: No node lives there.
-            HomeRefused: The folder is somebody else's or open to others.
+            HomeRefused: The folder is somebody else's, open to others, or closed to this user.
         """
         home = cls(path)
         if not home.exists:
@@ -130,8 +130,19 @@ class Home:
 
     @property
     def exists(self) -> bool:
-        """Whether a node lives here: there is something where its key stands."""
-        return os.path.lexists(self.key_path)
+        """
+        Whether a node lives here: there is something where its key stands.
+
+        Raises:
+            HomeRefused: This user may not look, so nobody can say.
+        """
+        try:
+            self.key_path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise _closed(self.path, error) from error
+        return True
 
     @property
     def key_path(self) -> Path:
@@ -260,8 +271,23 @@ def _refuse_exposed_folder(path: Path) -> None:
         )
 
 
-def _folder_error(path: Path, doing: str, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path}: cannot {doing}: {error.strerror}",
-        hint=f"see that you may write in {path.parent} and that its disk has space",
+def _closed(home: Path, error: OSError) -> HomeRefused:
+    """The first folder on the way to *home* that this user may not look into, and whose it is."""
+    way = (*reversed(home.parents), home)
+    folder = next((each for each in way if not os.access(each, os.X_OK)), home)
+    try:
+        owner = f"its owner, user {folder.stat().st_uid}"
+    except OSError:
+        owner = "its owner"
+    where = "" if folder == home else f", nor {folder}"
+    return HomeRefused(
+        f"user {os.geteuid()} may not look into {home}{where}: {error.strerror}",
+        hint=f"run as {owner}, or choose another --home",
     )
+
+
+def _folder_error(path: Path, doing: str, error: OSError) -> StorageError:
+    hint = f"see that you may write in {path.parent} and that its disk has space"
+    if isinstance(error, PermissionError) and os.path.lexists(path):
+        hint = f"see whose it is, `ls -ld {path}`; what another user made there needs `chown`"
+    return StorageError(f"{path}: cannot {doing}: {error.strerror}", hint=hint)

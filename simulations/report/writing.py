@@ -22,6 +22,9 @@ _AROUND_S: Final = 60.0
 class PicturesMissing(Exception):
     """The extra for pictures is not installed."""
 
+    def __init__(self) -> None:
+        super().__init__("no pictures here: pip install 'worknode-mesh[sim]'")
+
 
 def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
     """
@@ -39,7 +42,7 @@ def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
     try:
         from simulations.report.page import page  # noqa: PLC0415 - an extra, and heavy
     except ImportError as error:
-        raise PicturesMissing("no pictures here: pip install 'worknode-mesh[sim]'") from error
+        raise PicturesMissing from error
     made: list[Meters] = []
     began_s = time.process_time()
     every_us = round((plan.minutes * 60 + _AROUND_S) * SECOND_US / SAMPLES_MAX)

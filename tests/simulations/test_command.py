@@ -1,6 +1,8 @@
 """`mesh sim`: its JSON, its exit codes, and how a failure is made small."""
 
+import errno
 import json
+from pathlib import Path
 
 import click
 import pytest
@@ -115,3 +117,35 @@ def test_every_scenario_strikes_hosts_that_it_has(name: str) -> None:
     for strike in strikes_of(plan):
         assert all(0 <= host < 4 for host in strike.hosts)
         assert 0 <= strike.at_us <= 60_000_000
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_folder_for_the_report_that_cannot_be_written_is_said_before_the_runs(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    below: str,
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: name)
+    monkeypatch.setattr(command, "run_all", None)
+    taken = tmp_path / "taken"
+    taken.touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", "calm", "--report", str(taken / below)])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"mesh: --report {taken / below}: ")
+    assert "name a folder that you may write to" in err
+
+
+def test_a_disk_that_is_full_when_the_report_is_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(command, "write", full)
+    plan = plan_of("calm", seed=0, nodes=2, minutes=0.1)
+    request = command.Request(*([None] * 12), report=str(tmp_path))  # type: ignore[arg-type]
+    with pytest.raises(click.ClickException, match="No space left on device; name a folder"):
+        command.write_report(request, [plan], [])
