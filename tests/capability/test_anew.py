@@ -8,10 +8,11 @@ import pytest
 
 from capability.entry import Entry
 from capability.lane import Place
-from capability.ledger import Ledger
+from capability.ledger import Change, Ledger
+from capability.permissions import ALL, REVOKE
 from capability.verdict import Reason, Verdict
 from tests.capability.histories import History, Proof, history
-from tests.capability.story import Mesh, deliver
+from tests.capability.story import COUNTS, Log, Mesh, deliver, void
 
 SEEDS = range(60)
 
@@ -85,3 +86,77 @@ def test_a_pin_that_moves_a_branch_back_and_forth_is_followed() -> None:
             assert acts(ledger) == found
             above, below = (ledger.judge(e.header, e.id)[0] for e in (here[3], leaf))
             assert (above is Verdict.COUNTS) == (below is Verdict.COUNTS)
+
+
+def test_only_grants_of_which_the_verdict_is_another_one_are_named() -> None:
+    mesh = Mesh()
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    twin = ann.twin()
+    good, wide = ann.grant(mesh.log("good")), ann.grant(mesh.log("wide"), max_depth=9)
+    ann.pin(mesh.genesis)
+    ledger = mesh.ledger()
+    where = (ann.author, 0)
+    (change,) = deliver(ledger, [twin.pin(mesh.genesis)])
+    whom = (mesh.log("good").author,)
+    assert change == Change(leaves=(good.id,), lanes=(where,), forked=(where,), dropped=whom)
+    (change,) = deliver(ledger, [mesh.root.pin(wide)])
+    assert change == Change(leaves=(good.id,), lanes=(where,), introduced=whom)
+
+
+def test_an_earlier_fork_voids_what_stood_before_the_later_one() -> None:
+    mesh = Mesh()
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    early = ann.twin()
+    grants = [ann.grant(mesh.log(str(at))) for at in range(3)]
+    late = Log(mesh, ann.author, ann.leaf, {0: grants[1], 1: None}).pin(mesh.genesis)
+    ledger = Ledger(mesh.id)
+    deliver(ledger, [*mesh.entries[:-1], late])
+    verdicts = [ledger.judge(entry.header, entry.id) for entry in grants]
+    assert verdicts == [COUNTS, COUNTS, void(Reason.FORKED)]
+    (change,) = deliver(ledger, [early.pin(mesh.genesis)])
+    assert change.leaves == tuple(sorted(entry.id for entry in grants[:2]))
+    assert {ledger.judge(e.header, e.id) for e in grants} == {void(Reason.FORKED)}
+
+
+@pytest.mark.parametrize("by", [0, 1])
+def test_each_grant_of_an_author_reaches_as_far_as_its_own_pins(by: int) -> None:
+    """Two grants of one rank: a pin binds what is made by one of them, whichever came first."""
+    mesh = Mesh()
+    mids, ann = [mesh.log("mid 0"), mesh.log("mid 1")], mesh.log("ann")
+    for mid in mids:
+        mesh.root.grant(mid, perms=ALL & ~REVOKE)
+    leaves = [mid.grant(ann.author, perms=ALL & ~REVOKE).id for mid in mids]
+    twin = ann.twin()
+    made = [
+        ann.grant(mesh.log(f"{at} {of}"), entry={"leaf": leaf}, perms=0)
+        for at in range(2)
+        for of, leaf in enumerate(leaves)
+    ]
+    twin.pin(mesh.genesis, leaf=leaves[0])
+    ledger = mesh.ledger()
+    assert {ledger.judge(e.header, e.id) for e in made} == {void(Reason.FORKED)}
+    deliver(ledger, [mids[by].pin(made[3])])
+    found = [e for e in made if ledger.judge(e.header, e.id) == COUNTS]
+    assert found == [e for e in made if e.header.leaf == leaves[by]]
+
+
+def test_a_pin_that_counts_no_more_lets_go_of_what_it_selected() -> None:
+    """And is heard again when it counts again: what rests on a pin follows it both ways."""
+    mesh = Mesh()
+    mid, ann = mesh.log("mid"), mesh.log("ann")
+    mesh.root.grant(mid)
+    mid.grant(ann)
+    mids, anns = mid.twin(), ann.twin()
+    grant = ann.grant(mesh.log("below"))
+    anns.pin(mesh.genesis)
+    pin = mid.pin(grant)
+    ledger = mesh.ledger()
+    assert ledger.judge(grant.header, grant.id) == COUNTS
+    # Her own fork takes Mid's pin along, and what that had selected of Ann's log.
+    deliver(ledger, [mids.pin(mesh.genesis)])
+    assert ledger.judge(pin.header, pin.id) == void(Reason.FORKED)
+    assert ledger.judge(grant.header, grant.id) == void(Reason.FORKED)
+    deliver(ledger, [mesh.root.pin(pin)])
+    assert ledger.judge(grant.header, grant.id) == COUNTS

@@ -45,6 +45,7 @@ def test_ops_that_were_parsed_for_all_readers_are_the_same(data: Data, odd: list
         parse_op(data, i) for i in range(len(data.ops))
     ]
     assert parsed(data) == data
+    assert len(parsed(data).parsed or ()) == len(data.ops)
 
 
 @given(st.lists(any_op, max_size=8))

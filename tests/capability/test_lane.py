@@ -216,6 +216,25 @@ def test_waiting_proofs_are_bounded_and_the_earliest_stay(mesh: Mesh) -> None:
     assert lane.fork_seq == 2
 
 
+def test_a_proof_alone_is_no_stray_entry(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    lane = fill(Lane(mesh.id), ann.data())
+    left, right = ann.twin().data("left"), ann.twin().data("right")
+    assert lane.add_proof(left.signed_header, right.signed_header)
+    assert lane.stray(None) == 0
+
+
+def test_only_halves_of_the_proof_that_are_not_held_are_kept_for_it(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
+    rivals = sorted((ann.twin().data(text) for text in "abcd"), key=lambda entry: entry.id)
+    halves = [entry.signed_header for entry in rivals]
+    lane = fill(Lane(mesh.id), rivals[0])
+    assert lane.add_proof(halves[0], halves[1])
+    assert lane.add_proof(halves[2], halves[3])
+    kept = [lane.witness(half.id) for half in halves]
+    assert kept == [None, halves[1], None, None]
+
+
 def test_nothing_but_the_genesis_begins_its_lane(mesh: Mesh) -> None:
     genesis = mesh.genesis
     lane = Lane.of_genesis(genesis.id, genesis.header.hlc)

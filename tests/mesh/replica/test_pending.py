@@ -217,6 +217,7 @@ def test_rows_read_back_as_they_were_written() -> None:
         encode(("", -1, 3, b"n" * 16, 0, "a", 1)),
         encode(("", 1, 99, b"n" * 16, 0, "a", 1)),
         encode(("", 1, 3, b"n" * 15, 0, "a", 1)),
+        encode(("", 1, 3, b"n" * 16, 7, "a", 1)),
         encode(("", 1, 7, b"n" * 16, 0, "a", "no amount")),
     ],
 )

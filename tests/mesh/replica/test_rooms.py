@@ -62,6 +62,28 @@ def test_many_keys_take_no_more_than_one_entry_of_each_from_who_has_one() -> Non
     assert max(len(room.of_author(e.header.author)) for e in room.entries.values()) <= 2
 
 
+def test_what_waits_is_told_by_lane_and_place() -> None:
+    room = Room(20, 1 << 20)
+    by = hand(MESH, "ann")
+    twin = by.twin()
+    first, second = by.data(_op(1)), by.data(_op(1))
+    rival = twin.data(_op(2))
+    grant = by.grant(b"k" * 32)
+    other = said("bob", 1)[0]
+    for entry in (second, first, other, rival, grant):
+        room.put(entry)
+    lanes = [(by.author, 0), (by.author, 1), (other.header.author, 1)]
+    assert room.lanes() == sorted(lanes)
+    assert room.least(by.author, 1) == 1
+    assert (room.least(by.author, 2), room.least(b"?" * 32, 1)) == (0, 0)
+    assert room.at((by.author, 1), 1) == [first.id, rival.id]
+    assert room.at((by.author, 1), 3) == room.at((b"?" * 32, 1), 1) == []
+    assert room.of_author(by.author) == [grant.id, first.id, rival.id, second.id]
+    for entry in (first, rival):
+        assert room.take(entry.id) is entry
+    assert (room.least(by.author, 1), len(room)) == (2, 3)
+
+
 @pytest.mark.parametrize("number", range(5))
 def test_shares_are_those_of_what_waits(number: int) -> None:
     random = Random(number)
