@@ -11,9 +11,8 @@ were told already, excuses; so does the pen of a home that recovers. A graft is 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from attrs import define, field
 
@@ -24,9 +23,10 @@ from mesh.core.inputs import LinkClosed, LinkOpened, OutboxDrained, OutboxFull, 
 from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.core.records import PutEntry
 from mesh.gossip.limits import HAVE_DELAY_MS, HAVE_LINKS_MAX
-from mesh.gossip.messages import Entries, Graft, Have, Message, Push, Rows
-from mesh.wire import Unknown
+from mesh.gossip.messages import Entries, Graft, Have, Hello, Message, Push, Rows
+from mesh.wire import TAGS, Unknown
 from simulations.checkers.checker import Checker
+from simulations.identity import tag_of
 
 if TYPE_CHECKING:
     from mesh.core.effects import Effect
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _Lane = tuple[bytes, int]
 #: (author, lane), and up to which seq.
 _Said = tuple[_Lane, int]
+_HELLO: Final = TAGS[Hello]
+_SPEAKING: Final = frozenset(TAGS[kind] for kind in (Push, Entries, Have, Rows, Graft))
 
 
 @define
@@ -91,10 +93,11 @@ class Pushed(Checker):
         if not host.is_honest:
             return
         links, now_ms = self._hosts[host.number], host.now.mono_ms
-        is_tick = False
+        is_tick = may_be_ready = False
         for item in inputs:
             if type(item) is Received:
                 self._hear(host, item, now_ms)
+                may_be_ready = may_be_ready or tag_of(item.data) == _HELLO
             elif type(item) is Tick:
                 is_tick = True
             else:
@@ -103,6 +106,11 @@ class Pushed(Checker):
         if is_tick:
             self._judge(host, told, now_ms)
         self._borrow(host, effects, now_ms)
+        if may_be_ready:
+            # Only a hello makes a link ready, and only its end makes it anything else.
+            for number, link in links.items():
+                state = host.running.links.get(number)
+                link.is_ready = state is not None and state.hello is not None
 
     def _hear(self, host: Host, item: Received, now_ms: int) -> None:
         link = self._hosts[host.number].get(item.link)
@@ -120,10 +128,10 @@ class Pushed(Checker):
         else:
             self.checks += link.learn(self._said(message, link.heard))
 
-    def _tell(self, host: Host, effects: Sequence[Effect]) -> Counter[_Lane]:
+    def _tell(self, host: Host, effects: Sequence[Effect]) -> dict[_Lane, int]:
         """Take note of what leaves; of each lane, on how many links it is announced."""
         links = self._hosts[host.number]
-        announced: Counter[_Lane] = Counter()
+        announced: dict[_Lane, int] = {}
         for effect in effects:
             if type(effect) is Send:
                 link = links.get(effect.link)
@@ -131,13 +139,14 @@ class Pushed(Checker):
                 if link is not None and message is not None:
                     said = list(self._said(message, link.said))
                     if type(message) is Have:
-                        announced.update(lane for lane, _ in said)
+                        for lane, _ in said:
+                            announced[lane] = announced.get(lane, 0) + 1
                     self.checks += link.learn(said)
             elif type(effect) is Disconnect:
                 links.pop(effect.link, None)
         return announced
 
-    def _judge(self, host: Host, announced: Counter[_Lane], now_ms: int) -> None:
+    def _judge(self, host: Host, announced: dict[_Lane, int], now_ms: int) -> None:
         spread = {lane for lane, count in announced.items() if count >= HAVE_LINKS_MAX}
         for number, link in self._hosts[host.number].items():
             if link.is_blocked or not link.owed:
@@ -158,9 +167,6 @@ class Pushed(Checker):
                 state = engine.links.get(number)
                 if link.is_ready and state is not None and state.peer != author:
                     link.owe((author, lane), seq, due_ms)
-        for number, link in links.items():
-            state = engine.links.get(number)
-            link.is_ready = state is not None and state.hello is not None
 
     def _held(self, host: Host, effects: Sequence[Effect]) -> Iterator[tuple[bytes, int, int]]:
         is_stopped = bool(host.running.replica.writer.blocked)
@@ -192,7 +198,9 @@ class Pushed(Checker):
                 yield (row.author, row.lane), row.seq
 
     def _read(self, data: bytes) -> Message | Unknown | None:
-        """A message; None for what is none, as a liar may send."""
+        """A message that speaks of entries; None for others, and for none, as a liar may send."""
+        if tag_of(data) not in _SPEAKING:
+            return None
         try:
             return self.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
         except ProtocolViolation:
