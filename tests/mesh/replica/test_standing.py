@@ -1,0 +1,158 @@
+"""Under which grant this node writes: in time, covering, a session's own before the node's."""
+
+from __future__ import annotations
+
+import pytest
+
+from capability import permissions
+from capability.authority import Authority
+from capability.bodies import CAVEAT_CHILD_PERMS, CAVEAT_ISSUE_BEFORE, CAVEAT_SEQ, SESSION
+from capability.entry import LANE_AUTHORITY, LANE_DATA
+from capability.ids import session_id
+from mesh.core.errors import BackPressure, Denied
+from mesh.core.inputs import Now
+from mesh.replica.grants import session_grant
+from mesh.replica.standing import Standing
+from tests.mesh.replica.desk import Desk, field_of
+from tests.mesh.replica.hand import put
+from tests.mesh.replica.world import node_of
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def standing(desk: Desk) -> Standing:
+    return desk.node.replica.writer.standing
+
+
+def leaves(found: list[Authority]) -> list[bytes]:
+    return [authority.leaf for authority in found]
+
+
+def test_the_tip_is_the_end_of_each_own_lane(desk: Desk) -> None:
+    own = desk.node.log()[-1]
+    assert standing(desk).tip(LANE_DATA) == (own.header.seq, own.id)
+    assert standing(desk).tip(LANE_AUTHORITY) == (0, desk.mesh.id)
+
+
+def test_the_next_stamp_is_later_than_the_last_and_not_before_the_wall(desk: Desk) -> None:
+    last_ms = desk.node.replica.held.clock.last >> 16
+    assert standing(desk).stamp_ms(Now(0, last_ms + 7)) == last_ms + 7
+    assert standing(desk).stamp_ms(Now(0, last_ms - 7)) == last_ms
+
+
+def test_grants_are_candidates_from_their_first_millisecond_to_before_their_last(
+    desk: Desk,
+) -> None:
+    now = desk.node.now
+    at = standing(desk).stamp_ms(now)
+    bob = desk.bob.author
+    times = {"early": (at + 1, at + 9), "now": (at, at + 1), "late": (at - 9, at)}
+    made = {
+        name: desk.root.grant(bob, nbf_ms=nbf, exp_ms=exp) for name, (nbf, exp) in times.items()
+    }
+    desk.node.receive(list(made.values()))
+    found = leaves(standing(desk).candidates(b"", now))
+    assert sorted(found) == sorted([desk.bob.leaf, made["now"].id])
+
+
+def test_a_root_acts_by_itself_first(desk: Desk) -> None:
+    root = node_of(desk.mesh, desk.root.signer, [])
+    grant = desk.root.grant(desk.root.author)
+    root.receive([desk.node.log()[1], grant])
+    found = Standing(root.replica.held, desk.root.author).candidates(b"", root.now)
+    assert leaves(found) == [b"", grant.id]
+    assert Standing(root.replica.held, b"?" * 32).candidates(b"", root.now) == []
+
+
+def test_a_session_acts_by_its_own_grant_first_and_by_no_other_ones(desk: Desk) -> None:
+    for name in ("one", "two"):
+        desk.node.write(field_of(desk, name), session=name)
+    found = standing(desk).candidates(session_id("one"), desk.node.now)
+    assert [authority.akind == SESSION for authority in found] == [True, False]
+    assert found[0].caveats == ((8, session_id("one")),)
+    assert leaves(standing(desk).candidates(b"", desk.node.now)) == [desk.bob.leaf]
+    assert len(standing(desk).candidates(session_id("new"), desk.node.now)) == 1
+
+
+def test_the_first_that_covers_all_of_a_draft_is_taken(desk: Desk) -> None:
+    admin = desk.root.grant(desk.bob.author, perms=permissions.ALL)
+    desk.node.receive([admin])
+    births = desk.node.replica.store.judging_births()
+    plain, config = put(desk.task, "f", 1), put(desk.task, "x", 1, ns=6)
+
+    def covering(*ops: object) -> bytes:
+        draft = list(ops)
+        found = standing(desk).covering(draft, b"", desk.node.now, births=births)  # type: ignore[arg-type]
+        return found.leaf
+
+    assert covering(config) == covering(plain, config) == admin.id
+    assert covering(plain) == leaves(standing(desk).candidates(b"", desk.node.now))[0]
+    with pytest.raises(Denied, match="birth path unknown"):
+        covering(plain, put(b"?" * 16, "f", 1))
+    standing(desk).author = b"?" * 32
+    with pytest.raises(Denied, match="holds no grant that counts") as caught:
+        covering(plain)
+    assert caught.value.hint
+
+
+def test_a_draft_is_judged_at_the_seq_that_it_will_have(desk: Desk) -> None:
+    bob = desk.bob.author
+    seq = standing(desk).tip(LANE_DATA)[0] + 1
+    perms = permissions.ALL
+    within = desk.root.grant(bob, perms=perms, caveats=((CAVEAT_SEQ, seq),))
+    beyond = desk.root.grant(bob, perms=perms, caveats=((CAVEAT_SEQ, seq - 1),))
+    desk.node.receive([beyond, within])
+    births = desk.node.replica.store.judging_births()
+    draft = [put(desk.task, "x", 1, ns=6)]
+    found = standing(desk).covering(draft, b"", desk.node.now, births=births)
+    assert found.leaf == within.id
+
+
+def test_a_session_is_granted_what_it_lacks_and_may_have(desk: Desk) -> None:
+    now, session = desk.node.now, session_id("agent")
+    (under,) = standing(desk).candidates(b"", now)
+    wanted = standing(desk).wanted_grant(under, session, "agent", now)
+    assert wanted == session_grant(under, desk.bob.author, session, "agent")
+    assert standing(desk).wanted_grant(under, b"", "", now) is None
+    desk.node.write(field_of(desk, "a"), session="agent")
+    own = standing(desk).candidates(session, now)[0]
+    assert standing(desk).wanted_grant(own, session, "agent", now) is None
+    # The pen of a forked authority log makes no more of them.
+    twins = [desk.bob.twin().pin(entry).signed_header for entry in desk.node.log()[:2]]
+    assert standing(desk).wanted_grant(under, session_id("b"), "b", now) is not None
+    desk.node.replica.receive_proof(twins[0], twins[1], now)
+    assert standing(desk).has_forked(LANE_AUTHORITY)
+    assert not standing(desk).has_forked(LANE_DATA)
+    assert standing(desk).wanted_grant(under, session_id("b"), "b", now) is None
+
+
+def test_a_grant_that_may_not_be_passed_on_makes_no_session(desk: Desk) -> None:
+    now, bob = desk.node.now, desk.bob.author
+    at = standing(desk).stamp_ms(now)
+    bare = permissions.ALL & ~permissions.DELEGATE
+    for caveats, perms, may in (
+        ((), bare, False),
+        (((CAVEAT_CHILD_PERMS, permissions.READ),), permissions.ALL, False),
+        (((CAVEAT_ISSUE_BEFORE, at),), permissions.ALL, False),
+        (((CAVEAT_ISSUE_BEFORE, at + 1),), permissions.ALL, True),
+    ):
+        entry = desk.root.grant(bob, perms=perms, caveats=caveats)
+        desk.node.receive([entry])
+        under = desk.node.replica.held.ledger.authority(entry.id, bob)
+        assert under is not None
+        made = standing(desk).wanted_grant(under, session_id("s"), "s", now)
+        assert (made is not None) is may, (caveats, perms)
+
+
+def test_sessions_up_to_the_bound_are_granted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.replica.standing.SESSIONS_MAX", 2)
+    now = desk.node.now
+    (under,) = standing(desk).candidates(b"", now)
+    for name in ("one", "two"):
+        assert standing(desk).wanted_grant(under, session_id(name), name, now) is not None
+        desk.node.write(field_of(desk, name), session=name)
+    with pytest.raises(BackPressure, match="2 named sessions"):
+        standing(desk).wanted_grant(under, session_id("three"), "three", now)
