@@ -9,6 +9,7 @@ from capability.authority import Authority
 from capability.bodies import CAVEAT_CHILD_PERMS, CAVEAT_ISSUE_BEFORE, CAVEAT_SEQ, SESSION
 from capability.entry import LANE_AUTHORITY, LANE_DATA
 from capability.ids import session_id
+from capability.ops import Op
 from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import Now
 from mesh.replica.grants import session_grant
@@ -83,10 +84,8 @@ def test_the_first_that_covers_all_of_a_draft_is_taken(desk: Desk) -> None:
     births = desk.node.replica.store.judging_births()
     plain, config = put(desk.task, "f", 1), put(desk.task, "x", 1, ns=6)
 
-    def covering(*ops: object) -> bytes:
-        draft = list(ops)
-        found = standing(desk).covering(draft, b"", desk.node.now, births=births)  # type: ignore[arg-type]
-        return found.leaf
+    def covering(*draft: Op) -> bytes:
+        return standing(desk).covering(draft, b"", desk.node.now, births=births).leaf
 
     assert covering(config) == covering(plain, config) == admin.id
     assert covering(plain) == leaves(standing(desk).candidates(b"", desk.node.now))[0]
