@@ -23,7 +23,10 @@ class PicturesMissing(Exception):
     """The extra for pictures is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("no pictures here: pip install 'worknode-mesh[sim]'")
+        super().__init__(
+            "no pictures here: install 'worknode-mesh[sim]' in place of 'worknode-mesh' "
+            "(pip install, or pipx install --force)"
+        )
 
 
 def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
