@@ -118,6 +118,21 @@ def test_a_pin_selects_a_branch_and_others_extend_it_or_are_skipped(mesh: Mesh) 
     assert counting() == rights[:3]
 
 
+def test_a_pin_of_less_than_stands_hides_none_that_comes_after(mesh: Mesh) -> None:
+    mid, ann = mesh.log("mid"), mesh.log("ann")
+    mesh.root.grant(mid)
+    mid.grant(ann)
+    left = ann.twin()
+    lefts = [left.data(str(n)) for n in range(4)]
+    ann.data("right")
+    # Of one rank they come by id: some of the lesser ones after the greater.
+    for _ in range(8):
+        mesh.root.pin(lefts[0])
+    mesh.root.pin(lefts[2])
+    mid.pin(lefts[3])
+    assert {judged(mesh, entry) for entry in lefts} == {COUNTS}
+
+
 def test_a_third_branch_that_changes_the_proof_is_told(mesh: Mesh) -> None:
     ann = mesh.log("ann")
     mesh.root.grant(ann)

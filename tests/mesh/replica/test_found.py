@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capability.data_body import decode_data, parse_op
-from capability.entry import Entry
+from capability.entry import KIND_DATA, KIND_ENCRYPTED, Entry
 from capability.ids import session_id
 from crdt.codec import encode
 from mesh.core.errors import StorageError
@@ -17,6 +17,7 @@ from mesh.replica.held import Held
 from mesh.replica.pending import META_EARLY, LocalWrite, PendingRows, Row
 from mesh.worknode.cells import COUNTER, LOG, REGISTER
 from tests.mesh.replica.desk import Desk, field_of
+from tests.mesh.replica.hand import put
 from tests.mesh.replica.world import node_of
 
 SENT = (PutMeta(META_FOUND, b""), PutMeta(META_EARLY, b""))
@@ -127,16 +128,16 @@ def test_a_peer_that_states_a_head_of_ones_data_lets_rows_go() -> None:
     desk = Desk()
     waiting(desk, inc(desk))
     found = load(desk)
-    found.unsaved.clear()
+    before = (PutMeta(META_FOUND, encode(1)),)
     head = desk.node.log()[-1].signed_header
     found.heard((head, None))
     assert found.waits, "the other lane tells nothing of data"
     found.heard((None, head))
     assert not found.waits
     assert (found.pending.found_until, found.pending.due_ms) == (0, 0)
-    assert found.unsaved == list(SENT)
+    assert found.unsaved == [*before, *SENT]
     found.release()
-    assert found.unsaved == list(SENT), "once"
+    assert found.unsaved == [*before, *SENT], "once"
 
 
 def test_of_a_log_without_data_anybody_can_tell() -> None:
@@ -226,6 +227,26 @@ def test_of_a_log_that_has_not_come_back_nothing_is_dropped() -> None:
     found.recovered()
     found.pending.load([(at, row(desk, inc(desk), at)[1].encode())])
     assert dropped([*found.recovered(), PutMeta("", b"")]) == ()
+
+
+def test_all_of_the_log_is_read_with_the_times_of_what_it_says() -> None:
+    """From the first entry on, whatever stands between."""
+    desk = Desk()
+    first = desk.root.data(put(desk.task, "f", 1, age=3))
+    broken = desk.root.write(KIND_DATA, b"\xc1")
+    other = desk.root.write(KIND_ENCRYPTED, b"secret")
+    last = desk.root.data(put(desk.task, "f", 2, age=1))
+    desk.node.receive([first, broken, other, last])
+    place = (b"", desk.task, (0, "f", REGISTER))
+    found = FoundRows(desk.node.replica.held, desk.root.author, PendingRows(found_until=1))
+    found.came_back()
+    assert found._sealed == Sealed(
+        {place: last.header.hlc - 1},
+        {
+            (place, first.header.hlc - 3, encode(1)),
+            (place, last.header.hlc - 1, encode(2)),
+        },
+    )
 
 
 def test_sealed_writes_are_known_by_place_and_by_themselves() -> None:

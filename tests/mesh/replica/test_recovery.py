@@ -266,11 +266,23 @@ def test_operations_of_later_versions_are_said_again_as_they_are() -> None:
     home = Home()
     other = home.mine.twin()
     rows = ((99, "later"), (99, 1, 0), "none", (6, 0, 0, "no dots"), (6, "old", 0, (), 0, 0, 5))
-    value = (b"", (), 0, b"", (home.desk.task,), ("s",), rows)
+    headed = (99, 7, 0, ((-1, 0),))
+    value = (b"", (), 0, b"", (home.desk.task,), ("s",), (*rows, headed))
     kept = home.mine.write(KIND_DATA, encode(value))
     home.desk.node.receive([other.data(put(home.desk.task, "g", 1))])
     _, (made,), _ = home.finish(kept)
-    assert decode_data(made.body).ops == rows
+    # What has the head of an operation keeps its time, and names what it named.
+    age = 7 + made.header.hlc - kept.header.hlc
+    assert decode_data(made.body).ops == (*rows, (99, age, 0, ((-2, 0),)))
+
+
+def test_a_value_that_is_a_list_is_no_list_of_dots() -> None:
+    home = Home()
+    other = home.mine.twin()
+    kept = home.mine.data(put(home.desk.task, "f", (0, 1, 2)))
+    home.desk.node.receive([other.data(put(home.desk.task, "g", 1))])
+    home.finish(kept)
+    assert home.desk.value("f") == (0, 1, 2)
 
 
 def test_a_grant_signed_anew_is_what_later_entries_act_by() -> None:
@@ -352,6 +364,7 @@ def test_a_home_reads_what_its_last_run_has_left() -> None:
 
 def test_the_last_former_keys_are_known() -> None:
     assert former_keys(None) == former_keys(b"") == frozenset()
+    assert with_former(None, b"k" * 32) == with_former(b"", b"k" * 32) == b"k" * 32
     keys = [bytes([at]) * 32 for at in range(FORMER_KEYS_MAX + 1)]
     data = None
     for key in keys:

@@ -191,7 +191,9 @@ def test_dots_name_what_they_named(heir: Heir) -> None:
     heir.desk.node.receive([other, held])
     one = heir.old.data(add(heir.task, "t", 0), add(heir.task, "s", "one"))
     two = heir.old.data(add(heir.task, "s", "two"))
-    kills = [(-2, 1), (-1, 0), (0, 0), (1, 0), (2, 0), (-3, 0), (3, 0), (-9, 0)]
+    kills = [(-2, 1), (-1, 0), (0, 0), (1, 0), (2, 0), (-3, 0), (3, 0)]
+    # What would stand before the first, and what would stand before that.
+    kills += [(-4, 0), (-9, 0)]
     three = heir.old.data(
         add(heir.task, "s", "three"),
         rem(heir.task, "s", kills),
@@ -258,6 +260,22 @@ def test_what_only_the_old_key_might_write_is_said_and_refused_by_itself(heir: H
     assert len(said(made)) == 2
     assert heir.desk.value("f") == 1
     assert heir.replica.store.cell(heir.task, (6, "x", 3)) is None
+
+
+def test_one_grant_covers_all_of_an_entry_with_what_it_creates(heir: Heir) -> None:
+    """Though the Worknode is not born yet, and another grant would come first."""
+    desk, label = heir.desk, 0
+    while (grant := desk.root.grant(desk.bob, perms=permissions.ALL, label=f"{label}")) is not None:
+        desk.node.receive([grant])
+        if grant.id > desk.bob.leaf:
+            break
+        label += 1
+    born = create(desk.top, own=(heir.old.author, 1))
+    entry = heir.old.data(born, put(born.node, "x", 1, ns=6))
+    first = heir.replica.writer.standing.candidates(b"", desk.node.now)[0]
+    (made,) = heir.again(entry)
+    assert (made.header.leaf == first.leaf) is bool(first.perms & permissions.ADMIN)
+    assert heir.replica.store.cell(born.node, (6, "x", 3)) is not None
 
 
 # Steps.

@@ -108,6 +108,7 @@ def test_a_log_that_ran_ahead_is_ended_before_its_first_entry_from_the_future(ho
     assert far.id in (first.id, second.id)
     assert other.header.kind == KIND_DATA
     assert (other.header.leaf, other.header.body_len) == (far.header.leaf, 0)
+    assert other.header.hlc == far.header.hlc + 1
     held = Lane(home.stage.mesh.id)
     for entry in (home.stage.first, good):
         held.add(entry.header, entry.id)
