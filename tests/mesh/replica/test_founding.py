@@ -28,6 +28,7 @@ from crdt.hlc import milliseconds, pack
 from mesh.core.errors import Denied
 from mesh.core.records import PutEntry, PutMeta
 from mesh.replica.founding import founding, genesis_entry, member_grant, membership
+from tests.mesh.replica.hand import hand, root_hand
 from tests.mesh.replica.world import TODAY_MS, admit, new_mesh, node_of, seed
 
 ME = SeedSigner(seed("me"))
@@ -133,6 +134,18 @@ def test_a_member_lets_itself_in_after_the_grant_it_rests_on_though_its_clock_is
     entry = let_in(ticket, facts, wall_ms=TODAY_MS - 60_000)
     assert entry.header.hlc == facts.entries[-1].header.hlc + 1
     assert milliseconds(entry.header.hlc) == TODAY_MS
+
+
+def test_it_is_the_last_grant_of_a_chain_that_is_rested_on() -> None:
+    mesh = new_mesh()
+    inviter = hand(mesh, "inviter")
+    root = root_hand(mesh)
+    link = root.grant(inviter)
+    last = inviter.grant(DOOR.public, akind=JOIN, entry={"hlc": pack(TODAY_MS + 70_000, 3)})
+    chain = tuple(entry.encode() for entry in (mesh.genesis, link, last))
+    ticket = Ticket(mesh.id, inviter.author, last.id, seed("door"), 9, (), "acme", chain)
+    entry = let_in(ticket, verify_ticket(ticket))
+    assert entry.header.hlc == pack(TODAY_MS + 70_000, 4)
 
 
 def test_a_member_who_let_itself_in_counts() -> None:

@@ -233,6 +233,7 @@ def test_who_has_never_met_anybody_waits_for_nobody() -> None:
         {"meta": {"sent": encode((1, 0))}},
         {"meta": {"sent": b"\xc1"}},
         {"is_damaged": True, "meta": {}},
+        {"is_damaged": True, "entries": stage.node.log()[:2]},
         {"entries": stage.node.log()[:2]},
     ):
         result = founders(stage, evolve(found, **more))
