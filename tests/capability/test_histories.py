@@ -116,8 +116,11 @@ def deliver(story: History, random: Random, *, drops: bool = False) -> Replica:
     """One replica that is told the story, and is right at some moments on the way."""
     replica = Replica(Ledger(story.mesh.id), drops=drops)
     waiting = told(story, random)
-    # What was dropped counts for nothing before it comes again.
-    moments = sorted(random.sample(range(len(waiting)), k=0 if drops else MOMENTS))
+    moments = sorted(random.sample(range(len(waiting)), k=MOMENTS))
+    if drops:
+        # Nothing is looked at on the way: what was dropped is news until it comes again.
+        moments.clear()
+        waiting.sort(key=lambda item: isinstance(item, Entry))
     offered = 0
     moved = True
     while moved:
