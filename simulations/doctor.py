@@ -160,7 +160,7 @@ def repair(host: Host) -> Rebuilt:
     new.commit(rebuilt.records)
     new.commit((PutEvents(tuple(store.events(0, store.last_cursor()))),))
     host.disk.replace(new)
-    host.world.watch.set_back(host)
+    host.world.watch.set_back(host, is_less=bool(lost))
     # From now on it waits for everybody.
     host.was_put_back = False
     return rebuilt

@@ -176,6 +176,10 @@ def _keeps_rows(former: Callable[..., list[Any]]) -> object:
     return drain
 
 
+def _keeps_body(_former: Callable[..., bytes]) -> object:
+    return lambda _found, entry: entry.body
+
+
 def _always_equal(former: Callable[..., Any]) -> object:
     return lambda session, version: evolve(former(session, version), in_sync=True)
 
@@ -333,6 +337,18 @@ DRILLS: Final[dict[str, Drill]] = {
         _plant("mesh.replica.found:FoundRows", "load", _releases_rows),
         evolve(_KILLS, faults=("put_back",)),
         ("exactly once",),
+    ),
+    "rows said again": Drill(
+        "what found rows became is signed anew with what the log has (`mesh.replica.found`)",
+        _plant("mesh.replica.found:FoundRows", "without_sealed", _keeps_body),
+        evolve(
+            _KILLS,
+            minutes=3.0,
+            faults=("put_back", "isolated", "kill", "power_loss", "halves", "damage", "step"),
+            overlay="drawn",
+        ),
+        ("exactly once",),
+        seed=4,
     ),
     "no mark": Drill(
         "own entries leave and nothing on disk says so (`mesh.engine`)",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from simulations.run import Plan
 from simulations.scenarios import plan_of
@@ -23,6 +23,16 @@ class Regression:
     plan: Plan
 
 
+#: What befalls disks and clocks, in a mesh that is small enough to be run by the hundred.
+_DISKS: Final = Plan(
+    scenario="everything",
+    nodes=4,
+    minutes=3.0,
+    faults=("put_back", "isolated", "kill", "power_loss", "halves", "damage", "step"),
+    all_kinds=True,
+    overlay="drawn",
+)
+
 REGRESSIONS: Final = (
     Regression(
         "nothing: every kind of fault within two minutes, so that there is always something to run",
@@ -31,5 +41,13 @@ REGRESSIONS: Final = (
     Regression(
         "nothing: the question that is asked most, at the size that docs/simulations.md shows",
         plan_of("split_brain", seed=7, nodes=5, minutes=1.0),
+    ),
+    Regression(
+        "exactly once, wrongly: entries of one whose log had forked, put back before it had spread",
+        evolve(_DISKS, seed=6, only=(6, 7, 11)),
+    ),
+    Regression(
+        "exactly once, wrongly: entries of such a one whose clock was hours ahead",
+        evolve(_DISKS, seed=8, only=(2, 14, 16)),
     ),
 )

@@ -51,8 +51,12 @@ class Watcher:
     def recorded(self, host: Host, records: Sequence[Record]) -> None:
         """These are on disk, by a commit or by one that a crash let through."""
 
-    def set_back(self, host: Host) -> None:
-        """An older copy was put in the place of the host's disk, before it starts from it."""
+    def set_back(self, host: Host, *, is_less: bool = True) -> None:
+        """
+        Another disk was put in the place of the host's, before it starts from it.
+
+        With *is_less* it is an older copy, or what could be read; else all is there, in part aside.
+        """
 
     def committed(self, host: Host, effects: Sequence[Effect]) -> None:
         """The records of a batch are on disk; the other effects come next."""

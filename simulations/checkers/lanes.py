@@ -110,7 +110,7 @@ class NoFork(Checker):
         else:
             self._honest.pop(host.signer.public, None)
 
-    def set_back(self, host: Host) -> None:
+    def set_back(self, host: Host, *, is_less: bool = True) -> None:
         self._copies.add(host.number)
         author, held = host.signer.public, set()
         for other in self.world.hosts:
@@ -156,7 +156,7 @@ class Stamps(Checker):
         if host.is_honest:
             self._wall_ms = max(self._wall_ms, host.now.wall_ms)
 
-    def set_back(self, host: Host) -> None:
+    def set_back(self, host: Host, *, is_less: bool = True) -> None:
         # What it had stamped since the copy was made it cannot know.
         self._entries.pop(host.number, None)
         self._rows.pop(host.number, None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, field
 
+from capability import ops
 from crdt.codec import encode
 from mesh.core.inputs import Submit
 from mesh.core.writes import (
@@ -26,6 +27,8 @@ from mesh.core.writes import (
     SetRegister,
     Write,
 )
+from mesh.replica.pending import decode_row
+from mesh.replica.recovery import META_KEPT, decode_kept
 from mesh.replica.writer import Submitted
 from simulations.watch import Watcher
 
@@ -51,6 +54,32 @@ class Book:
     #: What of a sum was taken away: of a home that was put back either part may be gone alone.
     taken: Counter[Cell] = field(factory=Counter)
     appended: Counter[Item] = field(factory=Counter)
+    #: What an older disk may have taken: by how much sums may differ, down and up, and records.
+    gone: dict[Cell, tuple[int, int]] = field(factory=dict)
+    gone_appended: Counter[Item] = field(factory=Counter)
+
+    def add(self, write: Write | ops.Payload, node: bytes) -> None:
+        """An increment or a record of a log."""
+        match write:
+            case Increment(ns=ns, name=name, amount=amount) | ops.Increment(ns, name, amount):
+                self.sums[node, ns, name] += amount
+                self.taken[node, ns, name] += min(amount, 0)
+            case Append(ns=ns, name=name, value=value) | ops.Append(ns, name, value):
+                self.appended[(node, ns, name), encode(value)] += 1
+            case _:
+                pass
+
+    def keep_only(self, kept: Book) -> None:
+        """What is not in *kept* may be gone. That has what nobody was told of, too."""
+        for cell in {*self.sums, *kept.sums}:
+            low, high = self.gone.get(cell, (0, 0))
+            taken = self.taken[cell] - kept.taken[cell]
+            given = self.sums[cell] - kept.sums[cell] - taken
+            self.gone[cell] = (low + taken, high + given)
+        self.gone_appended += self.appended - kept.appended
+        self.sums, self.taken = kept.sums, kept.taken
+        # Of what was never answered `Promises.unknown` speaks.
+        self.appended &= kept.appended
 
 
 @define(eq=False)
@@ -109,11 +138,8 @@ class Promises(Watcher):
 
     def _promise(self, book: Book, write: Write, done: Submitted) -> None:
         match write:
-            case Increment(amount=amount):
-                book.sums[_cell(write)] += amount
-                book.taken[_cell(write)] += min(amount, 0)
-            case Append(value=value):
-                book.appended[_cell(write), encode(value)] += 1
+            case Increment() | Append():
+                book.add(write, write.node)
             case SetRegister(value=value):
                 cell = _cell(write)
                 hlc, values = self.registers.get(cell, (-1, set()))
@@ -132,14 +158,34 @@ class Promises(Watcher):
             (host, write) for (host, _), request in self.open.items() for write in request.writes
         ]
 
-    def set_back(self, host: Host) -> None:
-        self.copies.add(host.number)
-        held: set[bytes] = set()
-        for other in self.world.hosts:
-            found = other.disk.store.entries_by_id(list(self.book(host).entries))
-            held.update(stored.entry.id for stored in found)
+    def set_back(self, host: Host, *, is_less: bool = True) -> None:
+        author, store = host.signer.public, host.disk.store
+        others = {
+            stored.entry.id: stored.entry
+            for other in self.world.hosts
+            if other is not host
+            for stored in other.disk.store.entries()
+            if stored.entry.header.author == author
+        }
+        own = {s.entry.id: s.entry for s in store.entries() if s.entry.header.author == author}
         book = self.book(host)
-        book.entries = {one: None for one in book.entries if one in held}
+        book.entries = {one: None for one in book.entries if one in others or one in own}
+        if not is_less:
+            return
+        # What an older disk has beside the others' may be theirs, said a second time.
+        is_older = host.was_put_back or host.number in self.copies or not host.is_honest
+        self.copies.add(host.number)
+        kept = Book()
+        if not is_older:
+            own |= {entry.id: entry for entry in decode_kept(store.meta(META_KEPT) or encode(()))}
+            others |= own
+            for write in (decode_row(data).write for _, data in store.pending()):
+                kept.add(write, write.node)
+        for entry in others.values():
+            for op in self.world.reading.operations(entry):
+                if op is not None:
+                    kept.add(op.payload, op.node)
+        book.keep_only(kept)
 
 
 def _cell(write: SetRegister | SetMulti | AddToSet | RemoveFromSet | Increment | Append) -> Cell:
