@@ -151,8 +151,10 @@ def _peers(
             software=state.hello.software,
             link=state.handshake_hash[:LINK_NAME_BYTES].hex(),
         )
-        if state.address is not None:
-            row["address"] = _text_of(state.address)
+        # Who has dialled in says where it is now; what else is known of it may be long past.
+        where = state.address or next(iter(state.hello.addresses), None)
+        if where is not None:
+            row["address"] = _text_of(where)
     return [rows[node] for node in sorted(rows)]
 
 

@@ -213,6 +213,7 @@ async def test_a_host_that_has_moved_tells_its_present_addresses(
             b._parts.links.reset("the interface is gone")
             await told("192.0.2.8")
             assert b.status()["advertised"] == [f"192.0.2.8:{port}"]
+            assert [peer["address"] for peer in a.status()["peers"]] == [f"192.0.2.8:{port}"]
 
 
 async def test_a_recording_of_a_real_node_replays(tmp_path: Path) -> None:
