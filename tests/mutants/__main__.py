@@ -2,8 +2,9 @@
 Change the code in small ways, and see whether the tests notice: `python -m tests.mutants crdt`.
 
 It can be stopped at any time and goes on where it was; what is decided about a function stays
-until the function changes. `--again` shows those that survived to the tests as they are now, and
-`--survivors` prints them. What was judged once is in `judged.toml`, with its reason.
+until the function changes. `--again` shows those that survived, and that nobody has judged, to the
+tests as they are now, and `--survivors` prints them. What was judged is in `judged.toml`, with its
+reason.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def main() -> int:
         stage = STAGES_OF[name]
         if not said.survivors:
             prepare(stage)
-            run(stage, again=said.again)
+            run(stage, again=said.again, is_judged=is_judged)
             confirm(stage, is_judged=is_judged)
         verdicts = Verdicts.read(stage)
         print(verdicts.table())

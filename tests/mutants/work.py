@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from tests.mutants.diffs import diffs_of, metas
 from tests.mutants.stage import Stage
+
+#: (mutant, what it changes) → whether a person has judged it.
+IsJudged: TypeAlias = Callable[[str, str], bool]
 
 SURVIVED: Final = 0
 #: A mutant of a function that no test calls while it runs: it may run while a module is loaded.
@@ -21,11 +25,13 @@ CONFIRM_S_MAX: Final = 1_800
 _MUTMUT: Final = Path(sys.executable).with_name("mutmut")
 
 
-def run(stage: Stage, *, again: bool) -> None:
-    """Have mutmut decide what is not decided, or show the survivors to today's tests."""
+def run(stage: Stage, *, again: bool, is_judged: IsJudged) -> None:
+    """Have mutmut decide what is not decided, or show the unjudged survivors to today's tests."""
     names: list[str] = []
     if again:
-        names = [key for key, code in verdicts(stage).items() if code in {SURVIVED, UNTESTED}]
+        diffs = diffs_of(_generated(stage))
+        survivors = [key for key, code in verdicts(stage).items() if code in {SURVIVED, UNTESTED}]
+        names = [key for key in survivors if not is_judged(key, diffs[key])]
         if not names:
             return
         confirmed(stage).unlink(missing_ok=True)
@@ -36,12 +42,12 @@ def run(stage: Stage, *, again: bool) -> None:
 def verdicts(stage: Stage) -> dict[str, int | None]:
     """Mutant → the exit code of the tests under it; None while it has not been tried."""
     found: dict[str, int | None] = {}
-    for path in _metas(stage):
+    for path in metas(_generated(stage)):
         found |= json.loads(path.read_text())["exit_code_by_key"]
     return found
 
 
-def confirm(stage: Stage, *, is_judged: Callable[[str, str], bool]) -> None:
+def confirm(stage: Stage, *, is_judged: IsJudged) -> None:
     """
     Write each survivor into the source; run its module's and all tests that reach it in earnest.
 
@@ -49,10 +55,11 @@ def confirm(stage: Stage, *, is_judged: Callable[[str, str], bool]) -> None:
     at import does not feel, and its runs try few examples. Those that were judged are spared it.
     """
     known, reaching = read_confirmed(stage), _reaching(stage)
+    diffs = diffs_of(_generated(stage))
     for key, code in verdicts(stage).items():
         if code not in {SURVIVED, UNTESTED}:
             continue
-        diff = _diff(stage, key)
+        diff = diffs[key]
         row = known.get(key)
         if row is not None and row["diff"] == diff:
             continue
@@ -75,18 +82,8 @@ def read_confirmed(stage: Stage) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _metas(stage: Stage) -> list[Path]:
-    return sorted((stage.folder / "mutants" / stage.package).rglob("*.meta"))
-
-
-def _diff(stage: Stage, key: str) -> str:
-    """The lines taken and the lines given, without their surroundings."""
-    command = [str(_MUTMUT), "show", key]
-    said = subprocess.run(command, cwd=stage.folder, capture_output=True, text=True, check=True)
-    lines = said.stdout.splitlines()
-    return "\n".join(
-        line for line in lines if line[:1] in {"-", "+"} and line[:3] not in {"---", "+++"}
-    )
+def _generated(stage: Stage) -> Path:
+    return stage.folder / "mutants" / stage.package
 
 
 @contextmanager
@@ -105,7 +102,7 @@ def _applied(stage: Stage, key: str) -> Iterator[None]:
 
 
 def _source(stage: Stage, key: str) -> Path:
-    for meta in _metas(stage):
+    for meta in metas(_generated(stage)):
         if key in json.loads(meta.read_text())["exit_code_by_key"]:
             return stage.folder / meta.relative_to(stage.folder / "mutants").with_suffix("")
     raise LookupError(key)
