@@ -160,3 +160,38 @@ def test_a_pin_that_counts_no_more_lets_go_of_what_it_selected() -> None:
     assert ledger.judge(grant.header, grant.id) == void(Reason.FORKED)
     deliver(ledger, [mesh.root.pin(pin)])
     assert ledger.judge(grant.header, grant.id) == COUNTS
+
+
+def test_a_pin_that_moves_no_branch_is_told_if_it_makes_more_of_it_count() -> None:
+    mesh = Mesh()
+    mids, ann = [mesh.log("mid 0"), mesh.log("mid 1")], mesh.log("ann")
+    for mid in mids:
+        mesh.root.grant(mid, perms=ALL & ~REVOKE)
+    leaves = [mid.grant(ann.author, perms=ALL & ~REVOKE).id for mid in mids]
+    twin = ann.twin()
+    one, two, tip = (ann.data(leaf=leaf) for leaf in (*leaves, leaves[0]))
+    twin.data(leaf=leaves[0])
+    ledger = mesh.ledger()
+    where = (ann.author, 1)
+
+    def counting() -> list[Entry]:
+        return [e for e in (one, two, tip) if ledger.judge(e.header, e.id) == COUNTS]
+
+    assert deliver(ledger, [mids[0].pin(tip)]) == [Change(lanes=(where,))]
+    assert counting() == [one, tip]
+    assert deliver(ledger, [mids[1].pin(two)]) == [Change(lanes=(where,))]
+    assert counting() == [one, two, tip]
+
+
+def test_a_pin_that_is_not_heard_changes_nothing() -> None:
+    mesh = Mesh()
+    mid, ann = mesh.log("mid"), mesh.log("ann")
+    mesh.root.grant(mid)
+    mid.grant(ann)
+    twin = ann.twin()
+    tip, rival = ann.data("tip"), twin.data("rival")
+    ledger = mesh.ledger()
+    assert deliver(ledger, [mesh.root.pin(tip)]) == [Change(lanes=((ann.author, 1),))]
+    # It would bind, but it names another branch, and ranks after the one that was heard.
+    assert deliver(ledger, [mid.pin(rival)]) == [Change()]
+    assert ledger.judge(tip.header, tip.id) == COUNTS

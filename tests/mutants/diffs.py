@@ -46,7 +46,7 @@ def diffs_of(folder: Path) -> dict[str, str]:
 
 
 def _plain(lines: list[str], name: str) -> list[str]:
-    """A generated function under the name that it has in the code: `observe` of `xǁClockǁobserve`."""
+    """A generated function under its own name: `observe` of `xǁClockǁobserve__mutmut_1`."""
     plain = name.rpartition("__mutmut_")[0]
     plain = plain.rpartition("ǁ")[2] if "ǁ" in plain else plain.removeprefix("x_")
     return [lines[0].replace(name, plain), *lines[1:]]
