@@ -83,6 +83,17 @@ def test_what_makes_an_entry_dead() -> None:
         assert ledger.place(last.header, last.id) is Place.FULL, kind
 
 
+def test_where_no_dead_entry_is_allowed_a_lane_ends_before_its_first() -> None:
+    mesh = mesh_of(0)
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    entry = ann.data()
+    ledger = mesh.ledger()
+    assert ledger.end(ann.author, 1) == 0
+    assert ledger.covered(ann.author, 1) is None
+    assert ledger.judge(entry.header, entry.id) == void(Reason.LANE_ENDED)
+
+
 def test_authority_lanes_end_by_no_verdict() -> None:
     mesh = mesh_of()
     ann = mesh.log("ann")

@@ -197,6 +197,7 @@ def test_a_child_wider_than_its_parent_is_void(
         ({"max_depth": 2}, {"max_depth": 2}),
         ({"caveats": ((7, 2),)}, {"caveats": ((7, 2),)}),
         ({"caveats": ((9, READ),)}, {"perms": READ}),
+        ({"caveats": ((9, 0),)}, {"perms": 0}),
         ({"caveats": ((10, 2),)}, {}),
         ({"caveats": ((11, 1_005),)}, {}),
     ],

@@ -140,6 +140,22 @@ def test_a_peer_that_states_a_head_of_ones_data_lets_rows_go() -> None:
     assert found.unsaved == [*before, *SENT], "once"
 
 
+def test_a_head_tells_nothing_to_a_pen_that_is_stopped_or_a_home_that_recovers() -> None:
+    desk = Desk()
+    waiting(desk, inc(desk))
+    desk.node.reload()
+    replica, head = desk.node.replica, desk.node.log()[-1].signed_header
+    replica.writer.blocked = "because"
+    assert replica.check_heads([None, head]) == ""
+    assert replica.found.waits
+    replica.writer.blocked, replica.recovery.mode = "", b"all"
+    assert replica.check_heads([None, head]) == ""
+    assert replica.found.waits
+    replica.recovery.mode = b""
+    assert replica.check_heads([None, head]) == ""
+    assert not replica.found.waits
+
+
 def test_of_a_log_without_data_anybody_can_tell() -> None:
     desk = Desk()
     waiting(desk, inc(desk))

@@ -191,18 +191,20 @@ def test_dots_name_what_they_named(heir: Heir) -> None:
     heir.desk.node.receive([other, held])
     one = heir.old.data(add(heir.task, "t", 0), add(heir.task, "s", "one"))
     two = heir.old.data(add(heir.task, "s", "two"))
-    kills = [(-2, 1), (-1, 0), (0, 0), (1, 0), (2, 0), (-3, 0), (3, 0)]
+    kills = [(-2, 1), (-1, 0), (0, 0), (1, 0), (-3, 0)]
     # What would stand before the first, and what would stand before that.
     kills += [(-4, 0), (-9, 0)]
     three = heir.old.data(
         add(heir.task, "s", "three"),
         rem(heir.task, "s", kills),
+        rem(heir.task, "s", [(3, 0)]),
         refs=(other.id, two.id, b"?" * 32),
     )
     made = heir.again(one, two, three)
     assert len(made) == 3
     assert others.author == made[0].header.author
-    _, removed = said(made[2])
+    _, removed, gone = said(made[2])
+    assert isinstance(gone.payload, ops.SetRemove) and gone.payload.kills == ()
     assert isinstance(removed.payload, ops.SetRemove)
     refs = decode_data(made[2].body).refs
     named = {(made[2].id if r == 0 else refs[r - 1], index) for r, index in removed.payload.kills}

@@ -12,6 +12,7 @@ from crdt.codec import encode
 from mesh.core.effects import Persist, Reply, Send
 from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import LOCAL, IssueGrant
+from mesh.core.records import PutEntry
 from mesh.core.writes import (
     Append,
     Create,
@@ -31,6 +32,14 @@ def test_a_session_gets_one_grant_for_each_of_the_nodes_that_it_uses() -> None:
     grants = [a for _, a in desk.node.replica.held.ledger.grants_to(desk.bob.author)]
     assert [a.akind for a in grants].count(SESSION) == 2
     desk.agrees()
+
+
+def test_what_this_node_issues_is_its_own_on_disk() -> None:
+    desk = Desk()
+    request = IssueGrant(1, b"\1" * 32, 0, (desk.task,), permissions.READ, 8, NEVER_MS)
+    effects, _ = desk.node.replica.issue_grant(request, desk.node.now)
+    records = [r for e in effects if isinstance(e, Persist) for r in e.records]
+    assert [r.own for r in records if isinstance(r, PutEntry)] == [True]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from attrs import evolve
 
 from capability import permissions
 from capability.entry import KIND_DATA, KIND_GRANT
@@ -261,6 +262,8 @@ def test_a_restored_home_is_blocked_by_its_peers_heads() -> None:
     assert replica.check_heads([own, None]) == "not my header"
     foreign = desk.mesh.genesis.signed_header
     assert replica.check_heads([foreign, None]) == "not my header" and not replica.writer.blocked
+    forged = evolve(own, signature=bytes(64))
+    assert replica.check_heads([None, forged]) == "not my header" and not replica.writer.blocked
     newer = desk.bob.data(put(desk.task, "f", 1)).signed_header
     desk.node.run(desk.submit(field_of(desk, "row"), level=LOCAL))
     assert "restored" in replica.check_heads([None, newer])
