@@ -71,17 +71,29 @@ enable_error_code = redundant-expr, truthy-bool
 def prepare(stage: Stage) -> None:
     """Bring the stage up to the code as it is; verdicts on functions that are the same stay."""
     stage.folder.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        _copy(ROOT / name, stage.folder / name)
+    differ = [_copy(ROOT / name, stage.folder / name) for name in COPIED]
+    if any(differ):
+        # Of tests that it knows mutmut does not look again at what they call.
+        reached(stage).unlink(missing_ok=True)
     tests = ", ".join(f'"{test}"' for test in stage.tests)
     settings = _SETTINGS.format(package=stage.package, tests=tests, python=sys.executable)
     _write(stage.folder / "pyproject.toml", (ROOT / "pyproject.toml").read_text() + settings)
     _write(stage.folder / "mypy.ini", _TYPES)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy what differs: mutmut makes mutants anew of files that are newer than these."""
-    kept = set()
+def reached(stage: Stage) -> Path:
+    """Which functions each test calls, as mutmut has seen it."""
+    return stage.folder / "mutants" / "mutmut-stats.json"
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """
+    Copy what differs: mutmut makes mutants anew of files that are newer than these.
+
+    Returns:
+        Whether anything did.
+    """
+    kept, differs = set(), False
     for path in sorted(source.rglob("*")):
         if path.is_dir() or "__pycache__" in path.parts:
             continue
@@ -90,9 +102,12 @@ def _copy(source: Path, target: Path) -> None:
         if not copy.exists() or not filecmp.cmp(path, copy, shallow=False):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+            differs = True
     for path in sorted(target.rglob("*.py")):
         if path not in kept:
             path.unlink()
+            differs = True
+    return differs
 
 
 def _write(path: Path, text: str) -> None:

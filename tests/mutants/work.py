@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from tests.mutants.diffs import diffs_of, metas
-from tests.mutants.stage import Stage
+from tests.mutants.stage import Stage, reached
 
 #: (mutant, what it changes) → whether a person has judged it.
 IsJudged: TypeAlias = Callable[[str, str], bool]
@@ -68,7 +68,7 @@ def confirm(stage: Stage, *, is_judged: IsJudged) -> None:
             with _applied(stage, key):
                 # All cases of a test, even those that were not among the few of the first run.
                 tests = {name.partition("[")[0] for name in reaching.get(_function(key), ())}
-                killed = _fails(stage, [*_own(stage, key), *sorted(tests)])
+                killed = _fails(stage, [*_own(stage, key), *sorted(tests)] if reaching else ())
         known[key] = {"diff": diff, "killed": killed}
         confirmed(stage).write_text(json.dumps(known, indent=1))
 
@@ -109,10 +109,11 @@ def _source(stage: Stage, key: str) -> Path:
 
 
 def _reaching(stage: Stage) -> dict[str, list[str]]:
-    """Function → the tests during which it is called, as mutmut saw them."""
-    known: dict[str, list[str]] = json.loads(
-        (stage.folder / "mutants" / "mutmut-stats.json").read_text()
-    )["tests_by_mangled_function_name"]
+    """Function → the tests during which it is called, as mutmut saw them; empty if it has not."""
+    path = reached(stage)
+    known: dict[str, list[str]] = (
+        json.loads(path.read_text())["tests_by_mangled_function_name"] if path.exists() else {}
+    )
     return known
 
 
