@@ -321,8 +321,9 @@ DRILLS: Final[dict[str, Drill]] = {
         "a home is repaired and writes when one peer has spoken (`mesh.replica.recovery`)",
         _plant("mesh.replica.recovery:Recovery", "absent", _never([])),
         evolve(_KILLS, faults=("damage", "isolated", "halves")),
-        # On a disk that has both branches one entry does not follow the last.
-        ("no fork", "causal order"),
+        # On a disk that has both branches one entry does not follow the last; and rows that were
+        # sealed already are sealed again.
+        ("no fork", "causal order", "exactly once"),
         seed=2,
     ),
     "repaired and alone": Drill(
