@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from attrs import define, field
 
-from capability.entry import Entry
+from capability.entry import Entry, Header
 from capability.ids import ZERO_ID
 from crdt.hlc import milliseconds
 from mesh.core.limits import SKEW_MS_MAX
@@ -31,11 +31,13 @@ LaneKey = tuple[bytes, int]
 
 @define
 class _Disk:
-    """What is known to be on one host's disk: (seq, stamp) by id, and the last id of each lane."""
+    """What is known to be on one host's disk. What it is known by all hosts share: it is much."""
 
-    places: dict[bytes, tuple[int, int]] = field(factory=dict)
+    places: dict[bytes, Header] = field(factory=dict)
+    #: The last id of each lane.
     tips: dict[LaneKey, bytes] = field(factory=dict)
-    stamps: dict[bytes, set[int]] = field(factory=dict)
+    #: (author, stamp) of each entry.
+    stamps: set[tuple[bytes, int]] = field(factory=set)
 
 
 @define(eq=False)
@@ -47,6 +49,8 @@ class Order(Checker):
     _disks: dict[int, _Disk] = field(factory=dict)
     #: Keys of honest hosts, each of which has one log without branches.
     _honest: set[bytes] = field(factory=set)
+    #: Lanes and stamps, each once.
+    _shared: dict[tuple[bytes, int], tuple[bytes, int]] = field(factory=dict)
 
     def started(self, host: Host) -> None:
         if host.is_honest:
@@ -66,22 +70,24 @@ class Order(Checker):
 
     def _take(self, host: Host, entry: Entry) -> None:
         disk, header = self._disks[host.number], entry.header
-        key = (header.author, header.lane)
+        key, share = (header.author, header.lane), self._shared.setdefault
         before = disk.places.get(header.prev)
         if header.seq == 1:
-            follows = header.prev in {ZERO_ID, host.running.replica.mesh_id}
+            mesh_id = host.running.replica.mesh_id
+            follows = header.prev == (ZERO_ID if entry.id == mesh_id else mesh_id)
         else:
-            follows = before is not None and before[0] == header.seq - 1
+            follows = before is not None and before.seq == header.seq - 1
         if follows and header.author in self._honest and header.seq > 1:
             follows = disk.tips.get(key) == header.prev
         self.checks += 1
         if not follows:
             self.object(host, f"{_name(entry)} is on disk and what it follows is not")
-        if before is not None and header.hlc <= before[1]:
+        if before is not None and header.hlc <= before.hlc:
             self.object(host, f"{_name(entry)} is stamped before the entry that it follows")
-        disk.places[entry.id] = (header.seq, header.hlc)
-        disk.tips[key] = entry.id
-        disk.stamps.setdefault(header.author, set()).add(header.hlc)
+        disk.places[entry.id] = header
+        disk.tips[share(key, key)] = entry.id
+        stamp = (header.author, header.hlc)
+        disk.stamps.add(share(stamp, stamp))
 
     def emitted(self, host: Host, events: Sequence[Event]) -> None:
         if not host.is_honest:
@@ -89,7 +95,7 @@ class Order(Checker):
         stamps = self._disks[host.number].stamps
         for event in events:
             self.checks += 1
-            if event.hlc not in stamps.get(event.actor, ()):
+            if (event.actor, event.hlc) not in stamps:
                 self.object(host, f"an event {event.type} of an entry that is not on disk")
 
 

@@ -23,7 +23,7 @@ from mesh.core.inputs import LinkClosed, LinkOpened, OutboxDrained, OutboxFull, 
 from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.core.records import PutEntry
 from mesh.gossip.limits import HAVE_DELAY_MS, HAVE_LINKS_MAX
-from mesh.gossip.messages import Entries, Graft, Have, Hello, Message, Push, Rows
+from mesh.gossip.messages import Entries, Graft, Have, Message, Push, Rows
 from mesh.wire import TAGS, Unknown
 from simulations.checkers.checker import Checker
 from simulations.identity import tag_of
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _Lane = tuple[bytes, int]
 #: (author, lane), and up to which seq.
 _Said = tuple[_Lane, int]
-_HELLO: Final = TAGS[Hello]
+#: By link and lane, up to where its peer has it.
+_Shown = dict[int, dict[_Lane, int]]
 _SPEAKING: Final = frozenset(TAGS[kind] for kind in (Push, Entries, Have, Rows, Graft))
 
 
@@ -44,23 +45,20 @@ _SPEAKING: Final = frozenset(TAGS[kind] for kind in (Push, Entries, Have, Rows, 
 class _Link:
     """What one host and its peer have told each other on one link."""
 
-    #: Both have said hello, and it was so when the step began.
-    is_ready: bool = False
+    peer: bytes
     is_blocked: bool = False
-    #: Up to where the peer has a lane, or was told of it.
-    known: dict[_Lane, int] = field(factory=dict)
+    #: Up to where the peer has shown a lane; only while that is more than the host holds.
+    shown: dict[_Lane, int] = field(factory=dict)
     #: What is owed: up to where, and by when, in the host's monotonic ms.
     owed: dict[_Lane, tuple[int, int]] = field(factory=dict)
     #: The numbers that authors have in announcements, by whose they are: heard and said.
-    heard: dict[int, bytes] = field(factory=dict)
-    said: dict[int, bytes] = field(factory=dict)
+    heard: list[bytes] = field(factory=list)
+    said: list[bytes] = field(factory=list)
 
-    def learn(self, said: Iterable[_Said]) -> int:
+    def pay(self, said: Iterable[_Said]) -> int:
         """The peer knows of these; how many debts are paid by it."""
         paid = 0
-        for lane, seq in said:
-            if seq > self.known.get(lane, 0):
-                self.known[lane] = seq
+        for lane, seq in said if self.owed else ():
             debt = self.owed.get(lane)
             if debt is not None and debt[0] <= seq:
                 del self.owed[lane]
@@ -68,9 +66,25 @@ class _Link:
         return paid
 
     def owe(self, lane: _Lane, seq: int, due_ms: int) -> None:
-        """Unless the peer knows; who owes already has no more time for it."""
-        if seq > self.known.get(lane, 0):
+        """Unless the peer has shown it; who owes already has no more time for it."""
+        if seq > self.shown.get(lane, 0):
             self.owed[lane] = (seq, self.owed.get(lane, (0, due_ms))[1])
+
+
+@define
+class _Host:
+    """The links of one host."""
+
+    #: Those of which it knew the hello when the step began, and those on which it waits for it.
+    ready: dict[int, _Link] = field(factory=dict)
+    opened: dict[int, _Link] = field(factory=dict)
+
+    def link(self, number: int) -> _Link | None:
+        return self.ready.get(number) or self.opened.get(number)
+
+    def forget(self, number: int) -> None:
+        self.ready.pop(number, None)
+        self.opened.pop(number, None)
 
 
 @define(eq=False)
@@ -79,11 +93,11 @@ class Pushed(Checker):
 
     NAME: ClassVar[str] = "push"
 
-    _hosts: dict[int, dict[int, _Link]] = field(factory=dict)
+    _hosts: dict[int, _Host] = field(factory=dict)
     _honest: set[bytes] = field(factory=set)
 
     def started(self, host: Host) -> None:
-        self._hosts[host.number] = {}
+        self._hosts[host.number] = _Host()
         if host.is_honest:
             self._honest.add(host.signer.public)
         else:
@@ -92,63 +106,73 @@ class Pushed(Checker):
     def stepped(self, host: Host, inputs: Sequence[Input], effects: Sequence[Effect]) -> None:
         if not host.is_honest:
             return
-        links, now_ms = self._hosts[host.number], host.now.mono_ms
-        is_tick = may_be_ready = False
+        book, now_ms = self._hosts[host.number], host.now.mono_ms
+        # By link, what was said on it in this step of what is held at its end.
+        shown: _Shown = {}
         for item in inputs:
             if type(item) is Received:
-                self._hear(host, item, now_ms)
-                may_be_ready = may_be_ready or tag_of(item.data) == _HELLO
-            elif type(item) is Tick:
-                is_tick = True
-            else:
-                _note(links, item, now_ms)
-        told = self._tell(host, effects)
-        if is_tick:
-            self._judge(host, told, now_ms)
-        self._borrow(host, effects, now_ms)
-        if may_be_ready:
-            # Only a hello makes a link ready, and only its end makes it anything else.
-            for number, link in links.items():
-                state = host.running.links.get(number)
-                link.is_ready = state is not None and state.hello is not None
+                self._hear(host, book, item, now_ms, shown)
+            elif type(item) is not Tick:
+                _note(book, item, now_ms)
+        told, places = self._take_note(host, book, effects, shown)
+        if any(type(item) is Tick for item in inputs):
+            self._judge(host, book, told, now_ms)
+        if places:
+            _borrow(book, places, shown, now_ms + HAVE_DELAY_MS)
+        if book.opened:
+            _look_for_hellos(host, book)
 
-    def _hear(self, host: Host, item: Received, now_ms: int) -> None:
-        link = self._hosts[host.number].get(item.link)
+    def _take_note(
+        self, host: Host, book: _Host, effects: Sequence[Effect], shown: _Shown
+    ) -> tuple[dict[_Lane, int], list[_Said]]:
+        """Of each lane, on how many links it is announced; and what is newly held."""
+        told: dict[_Lane, int] = {}
+        places: list[_Said] = []
+        for effect in effects:
+            if type(effect) is Send:
+                self._tell(book, effect, told, shown)
+            elif type(effect) is Persist:
+                places += self._held(host, effect)
+            elif type(effect) is Disconnect:
+                book.forget(effect.link)
+        return told, places
+
+    def _hear(self, host: Host, book: _Host, item: Received, now_ms: int, shown: _Shown) -> None:
+        link = book.link(item.link)
         message = self._read(item.data) if link is not None else None
         if link is None or message is None:
             return
+        row = host.running.replica.port.row
         if type(message) is Graft:
-            port = host.running.replica.port
-            for missed in message.missed if link.is_ready else ():
+            for missed in message.missed if item.link in book.ready else ():
                 lane = (missed.author, missed.lane)
-                link.known[lane] = missed.after
-                if missed.author in self._honest:
+                link.shown.pop(lane, None)
+                if missed.author in self._honest and row(*lane).seq > missed.after:
                     # What is newer than the question is owed anyway.
-                    link.owe(lane, port.row(*lane).seq, now_ms + HAVE_DELAY_MS)
-        else:
-            self.checks += link.learn(self._said(message, link.heard))
+                    link.owe(lane, row(*lane).seq, now_ms + HAVE_DELAY_MS)
+            return
+        said = list(self._said(message, link.heard))
+        self.checks += link.pay(said)
+        _show(shown, item.link, said)
+        for lane, seq in said:
+            if lane[0] in self._honest and seq > row(*lane).seq:
+                link.shown[lane] = max(seq, link.shown.get(lane, 0))
 
-    def _tell(self, host: Host, effects: Sequence[Effect]) -> dict[_Lane, int]:
+    def _tell(self, book: _Host, effect: Send, told: dict[_Lane, int], shown: _Shown) -> None:
         """Take note of what leaves; of each lane, on how many links it is announced."""
-        links = self._hosts[host.number]
-        announced: dict[_Lane, int] = {}
-        for effect in effects:
-            if type(effect) is Send:
-                link = links.get(effect.link)
-                message = self._read(effect.data) if link is not None else None
-                if link is not None and message is not None:
-                    said = list(self._said(message, link.said))
-                    if type(message) is Have:
-                        for lane, _ in said:
-                            announced[lane] = announced.get(lane, 0) + 1
-                    self.checks += link.learn(said)
-            elif type(effect) is Disconnect:
-                links.pop(effect.link, None)
-        return announced
+        link = book.link(effect.link)
+        message = self._read(effect.data) if link is not None else None
+        if link is not None and message is not None:
+            said = list(self._said(message, link.said))
+            if type(message) is Have:
+                for lane, _ in said:
+                    told[lane] = told.get(lane, 0) + 1
+            self.checks += link.pay(said)
+            _show(shown, effect.link, said)
 
-    def _judge(self, host: Host, announced: dict[_Lane, int], now_ms: int) -> None:
-        spread = {lane for lane, count in announced.items() if count >= HAVE_LINKS_MAX}
-        for number, link in self._hosts[host.number].items():
+    def _judge(self, host: Host, book: _Host, told: dict[_Lane, int], now_ms: int) -> None:
+        spread = {lane for lane, count in told.items() if count >= HAVE_LINKS_MAX}
+        for number, link in book.ready.items():
             if link.is_blocked or not link.owed:
                 continue
             for lane in spread & link.owed.keys():
@@ -158,27 +182,17 @@ class Pushed(Checker):
                     name = f"{author.hex()[:8]}/{lane_number}/{seq}"
                     self.object(host, f"entry {name} was neither pushed nor told on link {number}")
 
-    def _borrow(self, host: Host, effects: Sequence[Effect], now_ms: int) -> None:
-        """What the step has brought is owed on each link that was ready before it."""
-        engine, links = host.running, self._hosts[host.number]
-        due_ms = now_ms + HAVE_DELAY_MS
-        for author, lane, seq in self._held(host, effects):
-            for number, link in links.items():
-                state = engine.links.get(number)
-                if link.is_ready and state is not None and state.peer != author:
-                    link.owe((author, lane), seq, due_ms)
+    def _held(self, host: Host, effect: Persist) -> Iterator[_Said]:
+        for record in effect.records:
+            if type(record) is not PutEntry:
+                continue
+            header = record.entry.header
+            # What a home writes that may not write yet leaves later, if at all.
+            is_kept_back = record.own and host.running.replica.writer.blocked
+            if header.author in self._honest and not is_kept_back:
+                yield (header.author, header.lane), header.seq
 
-    def _held(self, host: Host, effects: Sequence[Effect]) -> Iterator[tuple[bytes, int, int]]:
-        is_stopped = bool(host.running.replica.writer.blocked)
-        for effect in effects:
-            if type(effect) is Persist:
-                for record in effect.records:
-                    if type(record) is PutEntry and not (record.own and is_stopped):
-                        header = record.entry.header
-                        if header.author in self._honest:
-                            yield header.author, header.lane, header.seq
-
-    def _said(self, message: Message | Unknown, numbers: dict[int, bytes]) -> Iterator[_Said]:
+    def _said(self, message: Message | Unknown, numbers: list[bytes]) -> Iterator[_Said]:
         """Of which entries a message speaks."""
         if isinstance(message, Push | Entries):
             for data in message.entries:
@@ -189,10 +203,12 @@ class Pushed(Checker):
                     return
                 yield (header.author, header.lane), header.seq
         elif type(message) is Have:
-            numbers.update(enumerate(message.authors, message.first))
+            # Numbers whose message was lost are nobody's.
+            numbers += [b""] * (message.first - len(numbers))
+            numbers[message.first : message.first + len(message.authors)] = message.authors
             for item in message.held:
-                if item.number in numbers:
-                    yield (numbers[item.number], item.lane), item.seq
+                if item.number < len(numbers) and (author := numbers[item.number]):
+                    yield (author, item.lane), item.seq
         elif type(message) is Rows:
             for row in message.rows:
                 yield (row.author, row.lane), row.seq
@@ -207,17 +223,38 @@ class Pushed(Checker):
             return None
 
 
-def _note(links: dict[int, _Link], item: Input, now_ms: int) -> None:
-    match item:
-        case LinkOpened(link=number):
-            links[number] = _Link()
-        case LinkClosed(link=number):
-            links.pop(number, None)
-        case OutboxFull(link=number) if number in links:
-            links[number].is_blocked = True
-        case OutboxDrained(link=number) if number in links:
-            link = links[number]
-            link.is_blocked = False
-            link.owed = {
-                lane: (seq, now_ms + HAVE_DELAY_MS) for lane, (seq, _) in link.owed.items()
-            }
+def _note(book: _Host, item: Input, now_ms: int) -> None:
+    if isinstance(item, LinkOpened):
+        book.opened[item.link] = _Link(item.peer)
+    elif isinstance(item, LinkClosed):
+        book.forget(item.link)
+    elif isinstance(item, OutboxFull | OutboxDrained) and (link := book.link(item.link)):
+        link.is_blocked = isinstance(item, OutboxFull)
+        if not link.is_blocked:
+            due_ms = now_ms + HAVE_DELAY_MS
+            link.owed = {lane: (seq, due_ms) for lane, (seq, _) in link.owed.items()}
+
+
+def _show(shown: _Shown, link: int, said: Iterable[_Said]) -> None:
+    now_shown = shown.setdefault(link, {})
+    for lane, seq in said:
+        now_shown[lane] = max(seq, now_shown.get(lane, 0))
+
+
+def _borrow(book: _Host, places: Sequence[_Said], shown: _Shown, due_ms: int) -> None:
+    """What the step has brought is owed on each link that was ready before it."""
+    for number, link in book.ready.items():
+        now_shown = shown.get(number, {})
+        for lane, seq in places:
+            if lane[0] != link.peer and seq > now_shown.get(lane, 0):
+                link.owe(lane, seq, due_ms)
+            if link.shown.get(lane, seq + 1) <= seq:
+                del link.shown[lane]
+
+
+def _look_for_hellos(host: Host, book: _Host) -> None:
+    links = host.running.links
+    for number in list(book.opened):
+        state = links.get(number)
+        if state is not None and state.hello is not None:
+            book.ready[number] = book.opened.pop(number)

@@ -10,6 +10,7 @@ from capability.entry import KIND_DATA, LANE_DATA, Header, SignedHeader
 from capability.frontier import FrontierRow
 from capability.ids import ID_BYTES, ZERO_ID, entry_id
 from capability.keys import PUBLIC_BYTES, SIGNATURE_BYTES
+from mesh.core.errors import ProtocolViolation
 from mesh.core.limits import MESSAGE_BYTES_MAX
 from mesh.gossip.messages import Goodbye, Have, Held, Hello, Message, Roots, RootsReply, Rows
 from mesh.wire import Unknown, encode_message
@@ -24,8 +25,12 @@ INVENTS_ONE_IN: Final = 3
 _NUMBERS: Final = 1 << 32
 
 
-def _read(liar: Liar, data: bytes) -> Message | Unknown:
-    return liar.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
+def _read(liar: Liar, data: bytes) -> Message | Unknown | None:
+    """A message; None for what is none, as another liar may have sent."""
+    try:
+        return liar.world.reading.message(data, size_max=MESSAGE_BYTES_MAX)
+    except ProtocolViolation:
+        return None
 
 
 def withhold(liar: Liar) -> None:

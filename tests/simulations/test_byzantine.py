@@ -6,9 +6,12 @@ from functools import lru_cache
 
 import pytest
 
+from mesh.gossip.messages import RootsReply
+from mesh.wire import encode_message
 from simulations.byzantine import HOSTS_PER_LIAR, Liar
 from simulations.faults import GROUPS
 from simulations.host import Host
+from simulations.lies.words import twist
 from simulations.run import Plan, Result, simulate, strikes_of
 from simulations.scenarios import plan_of
 from simulations.strike import SECOND_US, Strike
@@ -89,6 +92,15 @@ def test_the_honest_write_on_while_one_floods() -> None:
     calm = simulate(Plan(seed=5, nodes=5, minutes=1, strikes=()))
     assert result.violations == ()
     assert result.entries > calm.entries / 2
+
+
+def test_a_liar_that_has_heard_the_noise_of_another_lies_on() -> None:
+    _, world = lie("lies")
+    liar = liar_of(world)
+    twist(liar)
+    liar.heard.append((7, b"\x92\x07\xc3"))
+    reply = encode_message(RootsReply(bytes(32), bytes(32), 1, equal=False))
+    assert liar.outlets["lies"](7, reply) == reply
 
 
 def test_several_kinds_at_once_are_survived() -> None:
