@@ -11,6 +11,7 @@ import sys
 import click
 
 from simulations import command, drilling
+from simulations.report.writing import Measured
 from simulations.run import Plan
 
 
@@ -23,13 +24,14 @@ def main(**given: object) -> None:
     plans = command.plans_of(request)
     by_seed: dict[int, Plan] = {plan.seed: plan for plan in plans}
     results = []
-    for result in command.run_all(request, plans):
+    measured: list[Measured] = []
+    for result in command.run_all(request, plans, measured):
         print(command.in_words(result), flush=True)
         results.append(result)
         if result.violations:
             command.explain(by_seed[result.seed], print)
     if request.report:
-        print(command.write_report(request, plans, results))
+        print(command.write_report(request, plans, results, measured))
     sys.exit(any(result.violations for result in results))
 
 

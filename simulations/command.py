@@ -18,7 +18,7 @@ import click
 from simulations.faults import FAULTS, kinds
 from simulations.identity import SCHEMES
 from simulations.overlay import DRAWN, OVERLAYS
-from simulations.report.writing import PicturesMissing, write
+from simulations.report.writing import Measured, PicturesMissing, measure, write
 from simulations.run import Plan, Result, simulate, strikes_of
 from simulations.scenarios import SCENARIOS, plan_of
 from simulations.shrink import command_of, shrink
@@ -142,13 +142,25 @@ def _places(text: str, count: int) -> tuple[int, ...]:
     return places
 
 
-def run_all(request: Request, plans: Sequence[Plan]) -> Iterator[Result]:
+def run_all(
+    request: Request, plans: Sequence[Plan], measured: list[Measured] | None = None
+) -> Iterator[Result]:
     """
     The results, as they are ready.
+
+    Args:
+        request: What was asked for.
+        plans: What is to be run.
+        measured: Takes the run that `write_report` will show, if that is known already: one that
+            takes an hour need not be made again for its pictures.
 
     Raises:
         click.ClickException: The cluster's library is not installed.
     """
+    if measured is not None and request.report and len(plans) == 1 and not request.cluster:
+        measured.append(measure(plans[0]))
+        yield measured[0].result
+        return
     try:
         yield from sweep(simulate, plans, jobs=request.jobs or cores(), cluster=request.cluster)
     except ClusterMissing as error:
@@ -180,9 +192,16 @@ def explain(plan: Plan, say: Callable[[str], None]) -> Plan:
     return small
 
 
-def write_report(request: Request, plans: Sequence[Plan], results: Sequence[Result]) -> Path:
+def write_report(
+    request: Request,
+    plans: Sequence[Plan],
+    results: Sequence[Result],
+    measured: Sequence[Measured] = (),
+) -> Path:
     """
     The report: the first run that failed, or else the first of all, in full.
+
+    The same seed does the same again, so that it is run once more for it, unless it was *measured*.
 
     Raises:
         click.ClickException: There is nothing to draw with, or the folder cannot be written to.
@@ -190,7 +209,8 @@ def write_report(request: Request, plans: Sequence[Plan], results: Sequence[Resu
     failed = {result.seed for result in results if result.violations}
     shown = next((plan for plan in plans if plan.seed in failed), plans[0])
     try:
-        return write(Path(request.report), shown, results)
+        made = next((run for run in measured if run.plan is shown), None) or measure(shown)
+        return write(Path(request.report), made, results)
     except PicturesMissing as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

@@ -30,6 +30,7 @@ SAMPLES_MAX: Final = 400
 #: States of a host in `reach` that are no group.
 DOWN: Final = -1
 PAUSED: Final = -2
+UP: Final = -3
 
 
 @define
@@ -63,6 +64,8 @@ class Meters(Watcher):
     marks: list[tuple[float, str]] = field(factory=list)
     high_water: dict[str, int] = field(factory=dict)
     _inbox: int = 0
+    #: What `reach` last rested on, and what it was.
+    _pieces: tuple[object, list[int]] = (None, [])
     _is_sampling: bool = False
 
     def started(self, host: Host) -> None:  # noqa: ARG002 - the first host starts the clock
@@ -126,20 +129,25 @@ class Meters(Watcher):
 
     def _reach(self) -> list[int]:
         """Pieces of the network: hosts that reach each other both ways, directly or not."""
-        hosts, weather = self.world.hosts, self.world.network.weather
-        piece = list(range(len(hosts)))
-        alive = [host.is_up and not host.is_paused for host in hosts]
-        for first in range(len(hosts)):
-            if piece[first] != first or not alive[first]:
-                continue
-            edge = [first]
-            while edge:
+        states = tuple(
+            PAUSED if host.is_paused else UP if host.is_up else DOWN for host in self.world.hosts
+        )
+        asked = self.world.network.weather.turns, states
+        if asked != self._pieces[0]:
+            self._pieces = asked, self._pieces_of(states)
+        return self._pieces[1]
+
+    def _pieces_of(self, states: Sequence[int]) -> list[int]:
+        weather, piece = self.world.network.weather, list(states)
+        rest = [number for number, state in enumerate(states) if state == UP]
+        while rest:
+            first, *rest = rest
+            piece[first], edge = first, [first]
+            while edge and rest:
                 here = edge.pop()
-                for there in range(first + 1, len(hosts)):
-                    apart = piece[there] != first and alive[there]
-                    if apart and weather.reaches(here, there) and weather.reaches(there, here):
-                        piece[there] = first
-                        edge.append(there)
-        return [
-            piece[n] if alive[n] else PAUSED if host.is_up else DOWN for n, host in enumerate(hosts)
-        ]
+                near = {n for n in rest if weather.reaches(here, n) and weather.reaches(n, here)}
+                for there in near:
+                    piece[there] = first
+                edge += sorted(near)
+                rest = [n for n in rest if n not in near]
+        return piece

@@ -58,6 +58,8 @@ class Weather:
     heavy_tail: float = 0.0
     #: Slower pairs: (source, target) → µs more.
     slow: Counter[tuple[int, int]] = field(factory=Counter)
+    #: Grows whenever a direction may have been cut or given back.
+    turns: int = 0
     #: (source, target) → how many faults cut it.
     _cuts: Counter[tuple[int, int]] = field(factory=Counter)
     #: Name → what faults ask for at the moment, and what it is without any.
@@ -70,9 +72,11 @@ class Weather:
 
     def cut(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Take these directions away; each `cut` is undone by one `mend`."""
+        self.turns += 1
         self._cuts.update(pairs)
 
     def mend(self, pairs: Iterable[tuple[int, int]]) -> None:
+        self.turns += 1
         _take(self._cuts, dict.fromkeys(pairs, 1))
 
     def slow_down(self, pairs: Iterable[tuple[int, int]], by_us: int) -> None:
@@ -97,6 +101,7 @@ class Weather:
 
     def clear(self) -> None:
         """Fair weather: every path whole, every promise kept. Latency and bandwidth as made."""
+        self.turns += 1
         self._cuts.clear()
         self.slow.clear()
         for name, value in self._fair.items():

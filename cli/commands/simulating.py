@@ -7,6 +7,7 @@ import click
 from cli.app import App, command
 from simulations import command as simulation
 from simulations.report.figures import as_data
+from simulations.report.writing import Measured
 from simulations.run import Result
 
 
@@ -25,7 +26,8 @@ def sim(context: click.Context, /, app: App, **given: object) -> None:
     plans = simulation.plans_of(request)
     by_seed = {plan.seed: plan for plan in plans}
     results: list[Result] = []
-    for result in simulation.run_all(request, plans):
+    measured: list[Measured] = []
+    for result in simulation.run_all(request, plans, measured):
         results.append(result)
         app.progress(f"{len(results)} of {len(plans)} runs")
         if not app.is_json:
@@ -34,7 +36,8 @@ def sim(context: click.Context, /, app: App, **given: object) -> None:
             simulation.explain(by_seed[result.seed], app.note)
     results.sort(key=lambda result: result.seed)
     if request.report:
-        app.note(f"report: {simulation.write_report(request, plans, results)}")
+        path = simulation.write_report(request, plans, results, measured)
+        app.note(f"report: {path}")
     if app.is_json:
         data = [as_data(result) for result in results]
         app.done(data if request.runs > 1 else data[0])

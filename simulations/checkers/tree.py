@@ -53,10 +53,10 @@ class Tree(Checker):
                 self.checks += 1
                 parent = store.tree.parent(node)
                 assert parent is not None, "what was born has a parent"
-                if node not in store.tree.children(parent):
+                if node not in store.tree.family(parent):
                     self.object(host, f"{node.hex()[:8]} is no child of its parent")
             parents = {store.tree.parent(node) for node in store.births}
-            children = sum(len(store.tree.children(one)) for one in parents if one is not None)
+            children = sum(len(store.tree.family(one)) for one in parents if one is not None)
             self.checks += 1
             if children != len(store.births):
                 self.object(host, f"{len(store.births)} Worknodes stand in {children} places")

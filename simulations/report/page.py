@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Any, Final
 
 from simulations.report import drawing
@@ -53,6 +54,8 @@ def _head(run: Figures, total: Figures) -> str:
         ("entries written", f"{result['entries']:,}"),
         ("equal after the last heal", healed),
         ("messages, bytes", f"{result['messages']:,}, {result['bytes'] / 1e6:.2f} MB"),
+        ("sent by one host: messages", _spread([item["messages"] for item in run["sent"]], 1, "")),
+        ("sent by one host: bytes", _spread([item["bytes"] for item in run["sent"]], 1000, " kB")),
         ("entries carried", _carried(run)),
         ("trace", result["trace_hash"]),
     ]
@@ -70,6 +73,12 @@ def _machine(machine: Figures) -> str:
         f'<p class="note" id="machine">On this machine: {machine["cpu_s"]} s of CPU, '
         f"{machine['memory_mb']:,} MB, Python {html.escape(machine['python'])}.</p>"
     )
+
+
+def _spread(values: Sequence[int], scale: int, unit: str) -> str:
+    least, middle, most = min(values), median(values), max(values)
+    shown = [f"{value / scale:,.0f}{unit}" for value in (least, middle, most)]
+    return f"least {shown[0]}, median {shown[1]}, most {shown[2]}"
 
 
 def _carried(run: Figures) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import frozen
+
 from simulations.meters import SAMPLES_MAX, Meters
 from simulations.report import figures
 from simulations.run import Plan, Result, simulate
@@ -29,13 +31,40 @@ class PicturesMissing(Exception):
         )
 
 
-def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
+@frozen
+class Measured:
+    """A run with meters, and what it took here."""
+
+    plan: Plan
+    result: Result
+    meters: Meters
+    cpu_s: float
+    memory_mb: int
+
+
+def measure(plan: Plan) -> Measured:
+    """Run *plan* with meters, which change nothing of it."""
+    made: list[Meters] = []
+    began_s = time.process_time()
+    every_us = round((plan.minutes * 60 + _AROUND_S) * SECOND_US / SAMPLES_MAX)
+
+    def meters(world: World) -> Meters:
+        made.append(Meters(world, every_us))
+        return made[0]
+
+    result = simulate(plan, watchers=[meters])
+    cpu_s = round(time.process_time() - began_s, 1)
+    memory_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Measured(plan, result, made[0], cpu_s, memory_mb)
+
+
+def write(folder: Path, shown: Measured, results: Sequence[Result]) -> Path:
     """
-    Run *plan* once more with meters, and write `report.html` and `report.json`.
+    Write `report.html` and `report.json`.
 
     Args:
         folder: Made if it is not there.
-        plan: Which run to show in full; the same seed does the same again.
+        shown: The run that is shown in full.
         results: Of all runs.
 
     Raises:
@@ -46,22 +75,13 @@ def write(folder: Path, plan: Plan, results: Sequence[Result]) -> Path:
         from simulations.report.page import page  # noqa: PLC0415 - an extra, and heavy
     except ImportError as error:
         raise PicturesMissing from error
-    made: list[Meters] = []
-    began_s = time.process_time()
-    every_us = round((plan.minutes * 60 + _AROUND_S) * SECOND_US / SAMPLES_MAX)
-
-    def meters(world: World) -> Meters:
-        made.append(Meters(world, every_us))
-        return made[0]
-
-    result = simulate(plan, watchers=[meters])
     data: dict[str, Any] = {
         "schema_version": figures.SCHEMA_VERSION,
-        "run": figures.of_run(plan, result, made[0]),
+        "run": figures.of_run(shown.plan, shown.result, shown.meters),
         "all": figures.of_all(results),
         "machine": {
-            "cpu_s": round(time.process_time() - began_s, 1),
-            "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "cpu_s": shown.cpu_s,
+            "memory_mb": shown.memory_mb,
             "python": platform.python_version(),
         },
     }

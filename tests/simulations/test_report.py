@@ -9,8 +9,9 @@ from attrs import evolve
 
 pytest.importorskip("matplotlib", reason="needs the extra for pictures: pip install -e '.[sim]'")
 
+from simulations import command
 from simulations.meters import DOWN
-from simulations.report.writing import write
+from simulations.report.writing import Measured, measure, write
 from simulations.run import Plan, Result, simulate
 from simulations.scenarios import plan_of
 from simulations.strike import SECOND_US, Strike
@@ -26,7 +27,7 @@ PLAN = evolve(plan_of("split_brain", seed=7, nodes=4, minutes=0.6), strikes=STRI
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result]]:
     folder = tmp_path_factory.mktemp("report")
     results = [simulate(evolve(PLAN, seed=seed)) for seed in (7, 8)]
-    write(folder, PLAN, results)
+    write(folder, measure(PLAN), results)
     return folder, results
 
 
@@ -59,16 +60,39 @@ def test_the_figures_tell_what_happened(written: tuple[Path, list[Result]]) -> N
 def test_the_same_run_gives_the_same_page(
     written: tuple[Path, list[Result]], tmp_path: Path
 ) -> None:
-    write(tmp_path, PLAN, written[1])
+    write(tmp_path, measure(PLAN), written[1])
     for name in ("report.html", "report.json"):
         one, two = ((folder / name).read_text() for folder in (tmp_path, written[0]))
         machine = re.compile(r'<p class="note" id="machine">.*?</p>|"machine": {.*?}', re.DOTALL)
         assert machine.sub("", one) == machine.sub("", two)
 
 
+def test_the_page_says_what_one_host_sent(written: tuple[Path, list[Result]]) -> None:
+    text = (written[0] / "report.html").read_text()
+    sent = json.loads((written[0] / "report.json").read_text())["run"]["sent"]
+    messages = sorted(item["messages"] for item in sent)
+    assert f"least {messages[0]:,}, median" in text
+    assert f"most {messages[-1]:,}<" in text
+
+
+def test_one_run_is_measured_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Plan] = []
+    monkeypatch.setattr(
+        command,
+        "measure",
+        lambda plan: made.append(plan) or measure(plan),  # type: ignore[func-returns-value]
+    )
+    plan = Plan(nodes=2, minutes=0.1, strikes=())
+    request = command.Request(*([None] * 12), report=str(tmp_path))  # type: ignore[arg-type]
+    measured: list[Measured] = []
+    results = list(command.run_all(request, [plan], measured))
+    assert command.write_report(request, [plan], results, measured).exists()
+    assert made == [plan]
+
+
 def test_words_of_a_run_are_no_markup(tmp_path: Path) -> None:
-    result = evolve(simulate(Plan(nodes=2, minutes=0.1, strikes=())), violations=("<b>x</b>",))
-    write(tmp_path, Plan(nodes=2, minutes=0.1, strikes=()), [result])
+    run = measure(Plan(nodes=2, minutes=0.1, strikes=()))
+    write(tmp_path, run, [evolve(run.result, violations=("<b>x</b>",))])
     text = (tmp_path / "report.html").read_text()
     assert "<b>x</b>" not in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
