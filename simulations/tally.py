@@ -1,7 +1,7 @@
 """
 The tally of seeds: which were run on which source, and what they found. `make seeds` carries it on.
 
-Each run is the scenario `everything`: ten virtual minutes of fifteen hosts. The file is written
+Each run is the scenario `hunt`: ten virtual minutes of fifteen hosts. The file is written
 after every run, whole, so that the count can be stopped and taken up at any time. What an older
 source has run is kept under its own digest: it says how much was hunted, not what holds today.
 """
@@ -128,7 +128,7 @@ def timed(plan: Plan) -> tuple[Result, float]:
 
 def _plans(first: int, count: int, nodes: int, minutes: float) -> Iterator[Plan]:
     for seed in range(first, first + count):
-        yield plan_of("everything", seed=seed, nodes=nodes, minutes=minutes)
+        yield plan_of("hunt", seed=seed, nodes=nodes, minutes=minutes)
 
 
 @click.command()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mesh.core.effects import Reply
 from mesh.core.inputs import EVENTUAL, LOCAL
@@ -63,6 +63,12 @@ class Load:
     intruders: int = 1
     #: Whether these fork their logs.
     forks: bool = False
+
+    def at(self, pace: float) -> Load:
+        """The same writes, so many times as often."""
+        return evolve(
+            self, eventual_per_s=self.eventual_per_s * pace, local_per_s=self.local_per_s * pace
+        )
 
 
 LOADS: Final[dict[str, Load]] = {

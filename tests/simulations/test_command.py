@@ -92,8 +92,9 @@ def test_shrinking_keeps_only_the_strikes_that_matter() -> None:
     assert small.only == (3, 17)
 
 
-def test_the_command_of_a_plan_gives_the_plan_again() -> None:
-    plan = evolve(plan_of("everything", seed=8, nodes=5, minutes=2), all_kinds=True, only=(0, 2))
+@pytest.mark.parametrize("name", ["everything", "hunt"])
+def test_the_command_of_a_plan_gives_the_plan_again(name: str) -> None:
+    plan = evolve(plan_of(name, seed=8, nodes=5, minutes=2), all_kinds=True, only=(0, 2))
     words = command_of(plan).split()[3:]
 
     @click.command()
@@ -103,6 +104,13 @@ def test_the_command_of_a_plan_gives_the_plan_again() -> None:
 
     request = parse.main(words, standalone_mode=False)
     assert command.plans_of(request) == [plan]
+
+
+def test_a_hunt_draws_its_load_from_the_seed_alone() -> None:
+    rates = [plan_of("hunt", seed=seed).load.local_per_s for seed in range(40)]
+    assert rates == [plan_of("hunt", seed=seed).load.local_per_s for seed in range(40)]
+    assert set(rates) == {1.0, 0.3, 0.1}
+    assert {plan_of("everything", seed=seed).load.local_per_s for seed in range(40)} == {1.0}
 
 
 def test_a_schedule_is_the_seed_s_alone() -> None:

@@ -19,7 +19,7 @@ def test_fresh_seeds_break_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     first = int(given) if given else random.SystemRandom().randrange(1 << 32)
     broken = []
     for seed in range(first, first + SEEDS):
-        plan = plan_of("everything", seed=seed, nodes=15, minutes=1)
+        plan = plan_of("hunt", seed=seed, nodes=15, minutes=1)
         result = simulate(plan)
         with capsys.disabled():
             print(f"\n{in_words(result)}", end="")
