@@ -32,9 +32,9 @@ from mesh.replica.held import Held
 from mesh.replica.pending import META_EARLY, PendingRows, Row
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
 
-#: Rows up to this slot were found, and no peer has told yet.
+#: The latest stamp of a row at the first start of which no peer has told yet.
 META_FOUND: Final = "rows_found"
-_SLOT_BYTES_MAX: Final = 16
+_STAMP_BYTES_MAX: Final = 16
 
 #: Session, Worknode, cell: what LOCAL writes coalesce by.
 Place = tuple[bytes, bytes, CellKey]
@@ -51,7 +51,7 @@ class Sealed:
         self.latest[place] = max(self.latest.get(place, 0), stamp)
         self.each.add((place, stamp, encode(value)))
 
-    def has(self, place: Place, stamp: int, value: Value, *, may_have_grown: bool = True) -> bool:
+    def has(self, place: Place, stamp: int, value: Value, *, may_have_grown: bool) -> bool:
         """Whether this write, or what it grew to, was sealed."""
         # A later write of the same session to the same cell has either coalesced with this one or,
         # since a place is sealed in the order of its stamps, been sealed after it.
@@ -85,6 +85,9 @@ class FoundRows:
     held: Held
     author: bytes
     pending: PendingRows
+    #: Rows up to this stamp were found by the first of the starts that nobody has told of. What was
+    #: written since may have been found, too, by a later start, or in a copy made meanwhile.
+    first_until: int = 0
     #: Not on disk yet.
     unsaved: list[Record] = field(factory=list)
     #: What the log had sealed when it had come back whole; until then None.
@@ -100,18 +103,21 @@ class FoundRows:
         pending.early += _ids(mark or b"")
         if mark and not pending.early:
             found.unsaved.append(PutMeta(META_EARLY, b""))
-        if not pending.rows:
-            return found
+        last = pending.last_hlc()
         kept = reader.meta(META_FOUND)
+        if kept is not None:
+            found.first_until = _stamp(kept, else_=last)
+        if not pending.rows:
+            if kept is not None and not pending.early:
+                found.unsaved.append(PutMeta(META_FOUND, b""))
+            return found
         if held.ledger.members() in ((), (author,)):
-            pending.found_until = 0
-        elif kept is None:
-            pending.found_until = max(pending.rows)
-            found.unsaved.append(PutMeta(META_FOUND, encode(pending.found_until)))
-        else:
-            pending.found_until = _slot(kept, else_=max(pending.rows))
-        if max(pending.rows) > pending.found_until:
             pending.due_ms = now.mono_ms
+            return found
+        pending.found_until = max(pending.rows)
+        if kept is None:
+            found.first_until = last
+            found.unsaved.append(PutMeta(META_FOUND, encode(last)))
         return found
 
     def heard(self, heads: Sequence[SignedHeader | None]) -> None:
@@ -129,7 +135,7 @@ class FoundRows:
     def release(self) -> None:
         """What was found is sealed next, and what became of it is like all other entries."""
         if self.waits:
-            self.pending.found_until = 0
+            self.pending.found_until = self.first_until = 0
             self.pending.early.clear()
             self.unsaved += [PutMeta(META_FOUND, b""), PutMeta(META_EARLY, b"")]
             self.pending.due_ms = 0 if self.pending.rows else None
@@ -153,7 +159,11 @@ class FoundRows:
         if data is None or sealed is None:
             return entry.body
         writes = _local_writes(entry, data)
-        gone = {at for at, place, stamp, value in writes if sealed.has(place, stamp, value)}
+        gone = {
+            at
+            for at, place, stamp, value in writes
+            if sealed.has(place, stamp, value, may_have_grown=stamp <= self.first_until)
+        }
         if not gone:
             return entry.body
         # No operation of such an entry is one that others name, so their places may change.
@@ -162,12 +172,11 @@ class FoundRows:
 
     def recovered(self) -> list[Record]:
         """What was set aside is in the log, too: found rows that were sealed before are dropped."""
-        until, sealed = self.pending.found_until, self._sealed or Sealed()
+        sealed, until = self._sealed or Sealed(), self.first_until
         slots = [
             slot
             for slot, row in sorted(self.pending.rows.items())
-            # Who copied a home that waited has rows that were written since the start, too.
-            if sealed.has(*_write_of(row), may_have_grown=slot <= until)
+            if sealed.has(*_write_of(row), may_have_grown=row.hlc <= until)
         ]
         self.pending.drop(slots)
         self.release()
@@ -215,10 +224,10 @@ def _ids(data: bytes) -> list[bytes]:
     return [one for one in listed if isinstance(one, bytes)] if isinstance(listed, tuple) else []
 
 
-def _slot(data: bytes, *, else_: int) -> int:
-    """The slot of a mark; if it cannot be read all rows are taken for found, which is safe."""
+def _stamp(data: bytes, *, else_: int) -> int:
+    """The stamp of a mark; if it cannot be read all rows are taken for found first."""
     try:
-        slot = decode(data, size_max=_SLOT_BYTES_MAX)
+        stamp = decode(data, size_max=_STAMP_BYTES_MAX)
     except CodecError:
         return else_
-    return slot if isinstance(slot, int) else else_
+    return stamp if isinstance(stamp, int) else else_

@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from capability.entry import KIND_GENESIS, Entry
+from capability.entry import KIND_GENESIS, LANE_DATA, Entry
 from capability.errors import CapabilityError
 from capability.lane import Place
 from capability.ledger import Ledger
@@ -122,9 +122,9 @@ def rebuild(
         # It does not continue what the peers hold, and nobody has it: it may be signed anew.
         own = [e for e in found.entries if e.header.author == author]
         unsent = [e for e in own if not has_left(e, sent)]
-    log = PlacedLog(Ledger(found.mesh_id))
-    aside = {entry.id for entry in unsent}
-    log.take(entry for entry in found.entries if entry.id not in aside)
+    log = _placed(found, unsent)
+    if orphans := _orphans(log, author, sent):
+        log, unsent = _placed(found, [*unsent, *orphans]), [*unsent, *orphans]
     unsent += [entry for entry in log.left if entry.header.author == author]
     before, unreadable = kept_before(found, {e.id for e in (*log.placed, *unsent)}, is_signed)
     unsent += before
@@ -143,6 +143,29 @@ def rebuild(
         metas |= {META_RECOVER: mode, META_KEPT: kept if unsent else b""}
     records = records_of(found, log.placed, author, metas)
     return Rebuilt(records, len(log.placed), len(unsent), unreadable, waits)
+
+
+def _placed(found: Remains, unsent: Iterable[Entry]) -> PlacedLog:
+    log, aside = PlacedLog(Ledger(found.mesh_id)), {entry.id for entry in unsent}
+    log.take(entry for entry in found.entries if entry.id not in aside)
+    return log
+
+
+def _orphans(log: PlacedLog, author: bytes, sent: Sequence[int] | None) -> list[Entry]:
+    """
+    Own data that nobody has from the first on whose grant is lost: of a session, never sent either.
+
+    It may be signed anew under another grant; in its place it would never count.
+    """
+    own = [e for e in log.placed if e.header.author == author and e.header.lane == LANE_DATA]
+    lost = [
+        entry.header.seq
+        for entry in own
+        if entry.header.leaf
+        and log.ledger.grant(entry.header.leaf) is None
+        and not has_left(entry, sent)
+    ]
+    return [entry for entry in own if lost and entry.header.seq >= min(lost)]
 
 
 def records_of(

@@ -16,8 +16,9 @@ from typing import Final, cast
 
 from attrs import define, evolve, field
 
+from capability.bodies import SESSION
 from capability.data_body import Data, decode_data, encode_data
-from capability.entry import KIND_DATA, Entry, SignedHeader, decode_entry, make_entry
+from capability.entry import KIND_DATA, Entry, Header, SignedHeader, decode_entry, make_entry
 from capability.errors import FormError
 from capability.keys import PUBLIC_BYTES, Signer
 from capability.lane import Place
@@ -164,7 +165,7 @@ class _Pen:
         if place is Place.HELD:
             return None
         body = self.body_of(entry)
-        is_as_it_was = body == entry.body and entry.header.leaf not in self._ids
+        is_as_it_was = (body, self._leaf(entry.header)) == (entry.body, entry.header.leaf)
         if place is Place.NEXT and is_as_it_was and entry.header.lane not in self._first:
             return entry
         # Also one of which nothing is left: what later ones say of distances is true then.
@@ -192,12 +193,20 @@ class _Pen:
             prev=prev,
             hlc=hlc,
             kind=old.kind,
-            leaf=self._ids.get(old.leaf, old.leaf),
+            leaf=self._leaf(old),
             body=body,
         )
         self._ids[entry.id] = made.id
         self.signed_anew += 1
         return made
+
+    def _leaf(self, old: Header) -> bytes:
+        """The grant under which it is said now, if the one of a session is nowhere any more."""
+        leaf, ledger = self._ids.get(old.leaf, old.leaf), self.held.ledger
+        if old.kind != KIND_DATA or not leaf or ledger.grant(leaf) is not None:
+            return leaf
+        grants = ledger.grants_to(old.author)
+        return next((found for found, held in grants if held.akind != SESSION), leaf)
 
     def _moved(self, data: Data, *, age: int, first: int, old: int, new: int) -> bytes:
         """The same operations, as an entry at *new* says them."""

@@ -209,7 +209,7 @@ class Exact(Checker):
         spare, _ = _unknown(self._promises)
         for number, book in self._promises.books.items():
             for cell, amount in book.sums.items():
-                if self._may_be_gone(number):
+                if self._may_be_gone(number) or self._waits(number):
                     _widen(spare, cell, book.taken[cell])
                     _widen(spare, cell, amount - book.taken[cell])
                 else:
@@ -231,6 +231,11 @@ class Exact(Checker):
         """Whether all that this host has promised may be gone, with the log of one that forked."""
         return number in self._promises.copies and not self.world.hosts[number].is_honest
 
+    def _waits(self, number: int) -> bool:
+        """Whether a home that was repaired still waits for somebody before it writes."""
+        host = self.world.hosts[number]
+        return number in self._promises.copies and bool(host.running.replica.writer.blocked)
+
     def _is_gone(self, host: Host, node: bytes) -> bool:
         """
         Whether a Worknode is gone with the log of somebody who is nobody's measure.
@@ -246,7 +251,7 @@ class Exact(Checker):
         wanted: Counter[Item] = Counter()
         _, extra = _unknown(self._promises)
         for number, book in self._promises.books.items():
-            into = extra if self._may_be_gone(number) else wanted
+            into = extra if self._may_be_gone(number) or self._waits(number) else wanted
             into.update(book.appended)
             extra.update(book.gone_appended)
         shown: Counter[Item] = Counter()

@@ -6,7 +6,9 @@ from random import Random
 
 import pytest
 
-from mesh.core.writes import Create
+from mesh.core.writes import Create, Increment
+from mesh.worknode import reading
+from simulations.doctor import repair
 from simulations.faults import FAULTS
 from simulations.intruder import Intruder
 from simulations.run import recover
@@ -37,3 +39,26 @@ def test_a_damaged_home_writes_again_though_some_members_never_come(intruders: i
     world.run(until_s=world.now_s + 1.0)
     after = {host.running.replica.port.row(damaged.signer.public, 1).seq for host in world.hosts}
     assert after == {before + 1}
+
+
+def test_what_a_session_wrote_counts_though_its_grant_is_lost() -> None:
+    world = World(5)
+    world.spawn(3)
+    host = world.hosts[1]
+    node = host.running.replica.store.root
+    world.submit(host, Increment(node, 0, "spent", 4))
+    world.run(until_s=world.now_s + 1.0)
+    world.partition({0, 2}, {1})
+    # Until its links are known to be dead, what it sends into them may have left.
+    world.run(until_s=world.now_s + 60.0)
+    world.submit(host, Increment(node, 0, "spent", 3), session="agent")
+    world.run(until_s=world.now_s + 1.0)
+    grant, entry = list(host.disk.store.entries())[-2:]
+    assert grant.entry.id == entry.entry.header.leaf
+    host.die()
+    host.disk.unreadable = frozenset({grant.n})
+    repair(host)
+    host.start()
+    recover(world)
+    for one in world.hosts:
+        assert reading.look(one.running.replica, node).total(0, "spent") == 7

@@ -185,6 +185,33 @@ def test_a_row_that_was_sealed_off_line_only_is_not_lost() -> None:
         assert notes_of(one, node) == ["once", "own"]
 
 
+@pytest.mark.parametrize("is_overlaid", [False, True])
+def test_a_copy_of_a_home_that_waited_seals_nothing_twice(is_overlaid: bool) -> None:
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.run(until_s=11)
+    host.die()
+    world.partition({0, 1}, {2})
+    host.start()
+    world.run(until_s=12)
+    world.submit(host, Increment(node, 0, "lines", 1), level=LOCAL)
+    world.submit(host, Append(node, 0, "notes", "once"), level=LOCAL)
+    world.run(until_s=13)
+    backup = host.disk.copied()
+    assert len(backup.store.pending()) == 3
+    recover(world)
+    put_back_alone(world, host, backup)
+    if is_overlaid:
+        world.submit(host, Append(node, 0, "notes", "own"))
+    world.run(until_s=world.now_s + 25)
+    recover(world)
+    for one in world.hosts:
+        assert reading.look(one.running.replica, node).total(0, "spent") == 3
+        assert reading.look(one.running.replica, node).total(0, "lines") == 1
+        assert notes_of(one, node) == ["once", "own"][: 1 + is_overlaid]
+
+
 def test_what_was_found_is_never_sealed_after_a_later_write_to_its_cell() -> None:
     # Else the later one would be taken for the row, coalesced, and the row be dropped.
     world, node = three_hosts()
