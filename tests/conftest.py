@@ -1,6 +1,12 @@
-"""Profiles of hypothesis: how hard the property tests try."""
+"""Profiles of hypothesis: how hard the property tests try; and that interrupts are heeded."""
+
+import signal
 
 from hypothesis import HealthCheck, Phase, settings
+
+# A shell that runs the tests in the background has them ignore interrupts, and whatever they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every machine and in every run: a test that fails only now and then tells
 # the wrong person. No deadline either: it measures the machine, and pytest's time-out stays.
