@@ -14,6 +14,7 @@ from attrs import define, field
 
 from mesh.core.effects import Effect
 from mesh.core.errors import ProtocolViolation
+from mesh.core.records import PutEntry, Record
 from mesh.gossip.messages import Entries, Push
 from simulations.watch import Watcher
 
@@ -59,6 +60,9 @@ class Meters(Watcher):
     octets: Counter[str] = field(factory=Counter)
     #: Entries in pushes and answers, counted each time one is carried over a link.
     carried: int = 0
+    #: Entries of others that came to a disk: each has to be carried once at least. (Members begin
+    #: with a copy of what the founder has by then.)
+    received: int = 0
     #: (time in s, kind) of each fault that took effect.
     faults: list[tuple[float, str]] = field(factory=list)
     marks: list[tuple[float, str]] = field(factory=list)
@@ -91,6 +95,10 @@ class Meters(Watcher):
         self.octets[kind] += len(data)
         if isinstance(message, Push | Entries):
             self.carried += len(message.entries)
+
+    def recorded(self, host: Host, records: Sequence[Record]) -> None:
+        del host
+        self.received += sum(type(record) is PutEntry and not record.own for record in records)
 
     def befell(self, what: str) -> None:
         self.faults.append((self.world.now_s, what))

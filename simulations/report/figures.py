@@ -20,8 +20,7 @@ SCHEMA_VERSION: Final = 1
 
 def of_run(plan: Plan, result: Result, meters: Meters) -> dict[str, Any]:
     """One run in full."""
-    hosts = meters.world.hosts
-    least = result.entries * (len(hosts) - 1)
+    hosts, least = meters.world.hosts, meters.received
     strikes = strikes_of(plan)
     chosen = range(len(strikes)) if plan.only is None else plan.only
     return {

@@ -67,6 +67,14 @@ def test_the_same_run_gives_the_same_page(
         assert machine.sub("", one) == machine.sub("", two)
 
 
+def test_what_a_member_begins_with_need_not_be_carried() -> None:
+    run = measure(Plan(nodes=6, minutes=0.3, strikes=()))
+    entries, founding = run.result.entries, 1 + 5
+    # The founder's grants are there from the start; all else five take in.
+    assert run.meters.received == pytest.approx((entries - founding) * 5, abs=12)
+    assert run.meters.carried >= run.meters.received
+
+
 def test_the_page_says_what_one_host_sent(written: tuple[Path, list[Result]]) -> None:
     text = (written[0] / "report.html").read_text()
     sent = json.loads((written[0] / "report.json").read_text())["run"]["sent"]
