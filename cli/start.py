@@ -30,6 +30,10 @@ def main() -> NoReturn:
         command.main()
     except KeyboardInterrupt:
         _leave()
+    finally:
+        # It is done; while Python takes itself down, an interrupt would only change the exit code.
+        if is_default:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _leave(*_: object) -> NoReturn:
