@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from capability.data_body import decode_data, parse_op
@@ -49,16 +51,20 @@ def test_what_is_found_waits_and_that_is_remembered() -> None:
     assert found.pending.found_until == 2
     assert found.pending.due_ms is None
     assert found.waits
-    assert found.unsaved == [PutMeta(META_FOUND, encode(2))]
+    last = found.pending.last_hlc()
+    assert found.first_until == last > 0
+    assert found.unsaved == [PutMeta(META_FOUND, encode(last))]
 
 
 def test_a_later_start_knows_which_were_found_first() -> None:
     desk = Desk()
     waiting(desk, inc(desk), inc(desk, name="m"))
-    found = load(desk, rows_found=encode(1))
-    assert (found.pending.found_until, found.unsaved) == (1, [])
-    # The others are this home's own, and overdue.
-    assert found.pending.due_ms == desk.node.now.mono_ms + 77
+    first = load(desk).pending.rows[1].hlc
+    found = load(desk, rows_found=encode(first))
+    # All wait, since a copy of this home may have been started meanwhile; those of the first start
+    # may have grown in the log.
+    assert (found.pending.found_until, found.pending.due_ms) == (2, None)
+    assert (found.first_until, found.unsaved) == (first, [])
 
 
 @pytest.mark.parametrize("mark", [b"\xc1", encode("no slot"), encode((1,)), encode(b"x" * 20)])
@@ -67,6 +73,7 @@ def test_a_mark_that_cannot_be_read_takes_all_for_found(mark: bytes) -> None:
     waiting(desk, inc(desk), inc(desk, name="m"))
     found = load(desk, rows_found=mark)
     assert (found.pending.found_until, found.pending.due_ms) == (2, None)
+    assert found.first_until == found.pending.last_hlc()
 
 
 def test_where_nobody_else_is_a_member_nothing_waits() -> None:
@@ -128,7 +135,7 @@ def test_a_peer_that_states_a_head_of_ones_data_lets_rows_go() -> None:
     desk = Desk()
     waiting(desk, inc(desk))
     found = load(desk)
-    before = (PutMeta(META_FOUND, encode(1)),)
+    before = (PutMeta(META_FOUND, encode(found.pending.last_hlc())),)
     head = desk.node.log()[-1].signed_header
     found.heard((head, None))
     assert found.waits, "the other lane tells nothing of data"
@@ -184,7 +191,7 @@ def recovering(desk: Desk, *rows: tuple[int, Row], found_until: int) -> FoundRow
     pending = PendingRows()
     pending.load([(slot, row.encode()) for slot, row in rows])
     pending.found_until = found_until
-    found = FoundRows(desk.node.replica.held, desk.bob.author, pending)
+    found = FoundRows(desk.node.replica.held, desk.bob.author, pending, found_until)
     found.came_back()
     return found
 
@@ -272,13 +279,17 @@ def test_sealed_writes_are_known_by_place_and_by_themselves() -> None:
     for place in (counter, log):
         sealed.add(place, 5, 1)
         sealed.add(place, 3, 2)
-    assert sealed.has(counter, 5, 9) and sealed.has(counter, 1, 9)
-    assert not sealed.has(counter, 6, 1) and not sealed.has(other, 1, 1)
-    assert sealed.has(counter, 3, 2, may_have_grown=False)
-    assert not sealed.has(counter, 3, 1, may_have_grown=False)
-    assert sealed.has(log, 3, 2) and not sealed.has(log, 3, 1) and not sealed.has(log, 4, 2)
+    grown, same = (
+        partial(sealed.has, may_have_grown=True),
+        partial(sealed.has, may_have_grown=False),
+    )
+    assert grown(counter, 5, 9) and grown(counter, 1, 9)
+    assert not grown(counter, 6, 1) and not grown(other, 1, 1)
+    assert same(counter, 3, 2)
+    assert not same(counter, 3, 1)
+    assert grown(log, 3, 2) and not grown(log, 3, 1) and not grown(log, 4, 2)
     # Compared as bytes: in Python True == 1.
-    assert not sealed.has(log, 5, True)
+    assert not grown(log, 5, True)
 
 
 # Entries that found rows became before anybody had spoken.
