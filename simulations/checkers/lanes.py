@@ -16,7 +16,8 @@ from capability.entry import Entry, Header
 from capability.ids import ZERO_ID
 from crdt.hlc import milliseconds
 from mesh.core.limits import SKEW_MS_MAX
-from mesh.core.records import PutEntry, Record
+from mesh.core.records import PutEntry, PutPending, Record
+from mesh.replica.pending import decode_row
 from mesh.replica.writer import Submitted
 from simulations.checkers.checker import Checker
 
@@ -147,7 +148,8 @@ class Stamps(Checker):
     """
     A host's stamps ascend, also over restarts, and stay within the skew of an honest wall clock.
 
-    A stamp exceeds the host's own wall clock only by what it has observed, and what it observes
+    Those of entries ascend and those of LOCAL rows do; after a start both are later than all that
+    were before it. (A row may be stamped while a group is open whose stamp is earlier.) A stamp exceeds the host's own wall clock only by what it has observed, and what it observes
     lies at most `SKEW_MS_MAX` ahead of it; ticks within a millisecond may carry into the next.
     """
 
@@ -157,6 +159,12 @@ class Stamps(Checker):
     #: The last stamps of entries and of LOCAL rows, by host.
     _entries: dict[int, int] = field(factory=dict)
     _rows: dict[int, int] = field(factory=dict)
+    #: The last stamp of either when the host last started.
+    _floors: dict[int, int] = field(factory=dict)
+
+    def started(self, host: Host) -> None:
+        lasts = (self._entries, self._rows, self._floors)
+        self._floors[host.number] = max(last.get(host.number, -1) for last in lasts)
 
     def stepped(self, host: Host, inputs: Sequence[Input], effects: Sequence[Effect]) -> None:
         if host.is_honest:
@@ -164,8 +172,8 @@ class Stamps(Checker):
 
     def set_back(self, host: Host, *, is_less: bool = True) -> None:
         # What it had stamped since the copy was made it cannot know.
-        self._entries.pop(host.number, None)
-        self._rows.pop(host.number, None)
+        for last in (self._entries, self._rows, self._floors):
+            last.pop(host.number, None)
 
     def recorded(self, host: Host, records: Sequence[Record]) -> None:
         if not host.is_honest:
@@ -173,6 +181,8 @@ class Stamps(Checker):
         for record in records:
             if type(record) is PutEntry and record.own:
                 self._stamped(host, record.entry.header.hlc, self._entries)
+            elif type(record) is PutPending:
+                self._stamped(host, decode_row(record.data).hlc, self._rows)
 
     def answered(self, host: Host, reply: Reply) -> None:
         done = reply.value
@@ -180,8 +190,8 @@ class Stamps(Checker):
             self._not_ahead(host, done.hlc)
 
     def _stamped(self, host: Host, hlc: int, last: dict[int, int]) -> None:
-        rises = hlc > last.get(host.number, -1)
-        self.demand(host, f"stamp {hlc} after {last.get(host.number)}", that=rises)
+        before = max(last.get(host.number, -1), self._floors.get(host.number, -1))
+        self.demand(host, f"stamp {hlc} after {before}", that=hlc > before)
         last[host.number] = hlc
         self._not_ahead(host, hlc)
 

@@ -34,6 +34,9 @@ class Join:
         if late >= LATE_MAX or not all(map(knows_its_log, world.honest)):
             return
         for host in running(world, strike.hosts):
+            if not host.is_honest:
+                # Others may refuse it, and whoever came by it would have no other way.
+                continue
             world.invite(
                 f"late{strike.at_us}",
                 by=host,

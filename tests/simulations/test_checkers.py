@@ -1,12 +1,16 @@
 """What checkers object to, and what they must let pass."""
 
 import pytest
+from attrs import evolve
 
 from mesh.core.effects import Effect, Persist, Send
 from mesh.core.inputs import Received
-from mesh.core.records import PutEntry
+from mesh.core.records import PutEntry, PutPending
+from mesh.core.writes import Increment
 from mesh.gossip.messages import Prune, Roots
+from mesh.replica.pending import Row
 from mesh.wire import encode_message
+from simulations.checkers.lanes import Stamps
 from simulations.checkers.synced import InSync
 from simulations.watch import Violation
 from simulations.world import World
@@ -29,3 +33,26 @@ def test_roots_that_are_ones_own_no_more_are_told() -> None:
     told.append(Persist((PutEntry(1, entry, (), own=True),)))
     checker.stepped(host, [heard], told)
     checker.sent(host, end, old)
+
+
+def test_after_a_start_no_stamp_comes_again() -> None:
+    world = World(seed=1)
+    host = world.spawn(1)[0]
+    entry = next(iter(host.disk.store.entries())).entry
+    hlc = entry.header.hlc
+
+    def row(of: int) -> PutPending:
+        return PutPending(1, Row("", of, Increment(bytes(16), 0, "progress", 1)).encode())
+
+    checker = Stamps(world)
+    checker.stepped(host, [], [])
+    checker.recorded(host, [row(hlc + 5)])
+    # The group was opened before the row was written.
+    checker.recorded(host, [PutEntry(1, entry, (), own=True)])
+    checker.recorded(host, [row(hlc + 6)])
+    with pytest.raises(Violation, match="stamps"):
+        checker.recorded(host, [row(hlc + 6)])
+    checker.started(host)
+    later = evolve(entry, header=evolve(entry.header, hlc=hlc + 6))
+    with pytest.raises(Violation, match="stamps"):
+        checker.recorded(host, [PutEntry(2, later, (), own=True)])

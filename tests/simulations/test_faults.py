@@ -90,3 +90,14 @@ def test_nobody_loses_what_one_that_was_put_back_has_to_learn_from_it() -> None:
     assert knows_its_log(hosts[0])
     FAULTS["damage"].begin(world, damage)
     assert not hosts[1].is_up
+
+
+def test_nobody_joins_by_a_home_that_others_may_refuse() -> None:
+    world = World(1)
+    world.spawn(4)
+    world.run(until_s=5.0)
+    FAULTS["double"].begin(world, Strike(0, 20, "double", (3,)))
+    for number in (3, 2):
+        FAULTS["join"].begin(world, Strike(number, 0, "join", (number,)))
+    world.run(until_s=8.0)
+    assert [host.name for host in world.hosts if host.name.startswith("late")] == ["late2"]
