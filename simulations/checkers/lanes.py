@@ -149,7 +149,8 @@ class Stamps(Checker):
     A host's stamps ascend, also over restarts, and stay within the skew of an honest wall clock.
 
     Those of entries ascend and those of LOCAL rows do; after a start both are later than all that
-    were before it. (A row may be stamped while a group is open whose stamp is earlier.) A stamp exceeds the host's own wall clock only by what it has observed, and what it observes
+    were before it. (A row may be stamped while a group is open whose stamp is earlier.)
+    A stamp exceeds the host's own wall clock only by what it has observed, and what it observes
     lies at most `SKEW_MS_MAX` ahead of it; ticks within a millisecond may carry into the next.
     """
 
