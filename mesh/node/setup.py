@@ -117,7 +117,7 @@ def prepare_join(home_path: Path, ticket_text: str, name: str, wall_ms: int) -> 
         elif store.meta(META_JOIN_SEED) not in (None, ticket.seed):
             raise Conflict(
                 f"{home.path} has begun to join this mesh with another ticket",
-                hint="start it (`mesh up`) to go on with that one",
+                hint="start it (`mesh up`) to go on with that one, or join from another --home",
             )
         store.commit(records)
         named = store.meta(META_NAME) or b""
