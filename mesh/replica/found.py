@@ -168,7 +168,7 @@ class FoundRows:
             return entry.body
         # No operation of such an entry is one that others name, so their places may change.
         ops = tuple(op for at, op in enumerate(data.ops) if at not in gone)
-        return encode_data(evolve(data, ops=ops, registers=None))
+        return encode_data(evolve(data, ops=ops, registers=None, parsed=None))
 
     def recovered(self) -> list[Record]:
         """What was set aside is in the log, too: found rows that were sealed before are dropped."""
