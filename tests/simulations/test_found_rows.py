@@ -43,6 +43,19 @@ def three_hosts() -> tuple[World, bytes]:
     return world, answers.created[0]
 
 
+def found_alone() -> tuple[World, bytes]:
+    """The third host has found a row, 3 spent, and can reach nobody."""
+    world, node = three_hosts()
+    host = world.hosts[2]
+    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
+    world.run(until_s=11)
+    host.die()
+    world.partition({0, 1}, {2})
+    host.start()
+    world.run(until_s=12)
+    return world, node
+
+
 @pytest.mark.parametrize("alone_s", [0.0, 25.0])
 @pytest.mark.parametrize("more", [0, 2])
 def test_a_row_that_was_sealed_is_not_sealed_again(alone_s: float, more: int) -> None:
@@ -187,14 +200,8 @@ def test_a_row_that_was_sealed_off_line_only_is_not_lost() -> None:
 
 @pytest.mark.parametrize("is_overlaid", [False, True])
 def test_a_copy_of_a_home_that_waited_seals_nothing_twice(is_overlaid: bool) -> None:
-    world, node = three_hosts()
+    world, node = found_alone()
     host = world.hosts[2]
-    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
-    world.run(until_s=11)
-    host.die()
-    world.partition({0, 1}, {2})
-    host.start()
-    world.run(until_s=12)
     world.submit(host, Increment(node, 0, "lines", 1), level=LOCAL)
     world.submit(host, Append(node, 0, "notes", "once"), level=LOCAL)
     world.run(until_s=13)
@@ -214,14 +221,8 @@ def test_a_copy_of_a_home_that_waited_seals_nothing_twice(is_overlaid: bool) -> 
 
 def test_what_was_found_is_never_sealed_after_a_later_write_to_its_cell() -> None:
     # Else the later one would be taken for the row, coalesced, and the row be dropped.
-    world, node = three_hosts()
+    world, node = found_alone()
     host = world.hosts[2]
-    world.submit(host, Increment(node, 0, "spent", 3), level=LOCAL)
-    world.run(until_s=11)
-    host.die()
-    world.partition({0, 1}, {2})
-    host.start()
-    world.run(until_s=12)
     world.submit(host, Increment(node, 0, "spent", 4), level=LOCAL)
     world.submit(host, Append(node, 0, "notes", "elsewhere"), level=LOCAL)
     world.run(until_s=39)
