@@ -154,7 +154,9 @@ def _home(home: Home) -> Iterator[Finding]:
         mode, me = stat.S_IMODE(found.st_mode), os.geteuid()
         if found.st_uid != me:
             words = f"{path.name} belongs to user {found.st_uid}, this is user {me}"
-            yield Finding(name, False, words, f"as root: chown {me} {path}; or run as user {found.st_uid}")
+            yield Finding(
+                name, False, words, f"as root: chown {me} {path}; or run as user {found.st_uid}"
+            )
             continue
         is_private = not mode & _OTHERS
         yield Finding(name, is_private, f"{path.name} has mode {mode:o}", f"chmod 600 {path}")
