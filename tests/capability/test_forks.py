@@ -283,8 +283,10 @@ def test_nothing_is_required_of_whoever_is_introduced_no_more(mesh: Mesh) -> Non
     entry = ben.data()
     ledger = mesh.ledger()
     assert ledger.requires(entry.header, entry.id)
+    assert ledger.covered(ben.author, 1) == (1, entry.id, ())
     deliver(ledger, [twin.pin(mesh.genesis)])
     assert not ledger.requires(entry.header, entry.id)
+    assert ledger.covered(ben.author, 1) is None
 
 
 def test_a_tip_is_awaited_that_a_pin_names_and_nobody_has_brought(mesh: Mesh) -> None:

@@ -45,6 +45,13 @@ def test_entries_follow_one_another(mesh: Mesh) -> None:
     assert lane.proof == ()
 
 
+def test_what_precedes_a_lane_is_no_entry_of_it(mesh: Mesh) -> None:
+    lane = fill(Lane(mesh.id), mesh.log("ann").data())
+    assert lane.at(0) == mesh.id
+    assert not lane.holds(0, mesh.id)
+    assert lane.path(0, mesh.id) is None
+
+
 def test_everything_held_is_told_from_the_first_entry_on(mesh: Mesh) -> None:
     ann = mesh.log("ann")
     main, branch = chain(ann.twin(), "main", 2), chain(ann.twin(), "branch", 1)

@@ -6,7 +6,7 @@ import pytest
 
 from capability import bodies
 from capability.bodies import JOIN, SESSION
-from capability.entry import KIND_REVOKE
+from capability.entry import KIND_REVOKE, LANE_AUTHORITY, LANE_DATA
 from capability.ids import root_worknode, session_id
 from capability.lane import Place
 from capability.ledger import Change, Ledger
@@ -153,6 +153,20 @@ def test_grants_are_told_by_rank_and_then_by_id(mesh: Mesh) -> None:
     assert told == [*by_id[0], *by_id[1]]
 
 
+def test_a_lane_is_told_once_something_of_it_is_held(mesh: Mesh) -> None:
+    ann, root = mesh.log("ann"), mesh.root.author
+    mesh.root.grant(ann)
+    ledger = mesh.ledger()
+    assert ledger.lanes() == ((root, LANE_AUTHORITY),)
+    ann.data()
+    left, right = (ann.twin().data(text).signed_header for text in ("left", "right"))
+    assert ledger.add_proof(left, right) is None
+    assert ledger.lanes() == ((root, LANE_AUTHORITY),)
+    deliver(ledger, [mesh.root.data(), *mesh.entries])
+    keys = ((ann.author, LANE_DATA), (root, LANE_AUTHORITY), (root, LANE_DATA))
+    assert ledger.lanes() == tuple(sorted(keys))
+
+
 # Attenuation.
 
 
@@ -174,6 +188,7 @@ def test_grants_are_told_by_rank_and_then_by_id(mesh: Mesh) -> None:
         ({"caveats": ((4, 1),)}, {}, Reason.CAVEAT_OPS),
         ({"caveats": ((9, b""),)}, {"perms": 0}, Reason.CAVEAT_CHILD_PERMS),
         ({"caveats": ((10, 1),)}, {}, Reason.CAVEAT_GRANTS),
+        ({"caveats": ((7, 8), (10, 1))}, {}, Reason.CAVEAT_GRANTS),
         ({"caveats": ((11, 1_004),)}, {}, Reason.CAVEAT_ISSUE_BEFORE),
     ],
 )
