@@ -120,6 +120,39 @@ def test_an_earlier_fork_voids_what_stood_before_the_later_one() -> None:
     assert {ledger.judge(e.header, e.id) for e in grants} == {void(Reason.FORKED)}
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_who_is_introduced_by_either_branch_was_never_away(first: int) -> None:
+    """Whichever of the two grants is judged first: one is lost and one gained in one step."""
+    mesh = Mesh()
+    mid, ann, ben = (mesh.log(name) for name in ("mid", "ann", "ben"))
+    mesh.root.grant(mid)
+    mid.grant(ann)
+    grants = sorted((ann.twin().grant(ben.author, label=text) for text in "ab"), key=lambda e: e.id)
+    ledger = mesh.ledger()
+    assert not ledger.introduced(ben.author)
+    where = (ann.author, 0)
+    one, two = grants[first], grants[1 - first]
+    (change,) = deliver(ledger, [mid.pin(one)])
+    assert change == Change(leaves=(one.id,), lanes=(where,), introduced=(ben.author,))
+    (change,) = deliver(ledger, [mesh.root.pin(two)])
+    assert change == Change(leaves=tuple(sorted((one.id, two.id))), lanes=(where,))
+    assert ledger.introduced(ben.author)
+    assert [grant_id for grant_id, _ in ledger.grants_to(ben.author)] == [two.id]
+
+
+def test_a_root_is_introduced_whatever_becomes_of_a_grant_to_it() -> None:
+    mesh = Mesh()
+    ann, root = mesh.log("ann"), mesh.root.author
+    mesh.root.grant(ann)
+    twin = ann.twin()
+    grant = ann.grant(root)
+    ledger = mesh.ledger()
+    where = (ann.author, 0)
+    (change,) = deliver(ledger, [twin.pin(mesh.genesis)])
+    assert change == Change(leaves=(grant.id,), lanes=(where,), forked=(where,))
+    assert ledger.introduced(root)
+
+
 @pytest.mark.parametrize("by", [0, 1])
 def test_each_grant_of_an_author_reaches_as_far_as_its_own_pins(by: int) -> None:
     """Two grants of one rank: a pin binds what is made by one of them, whichever came first."""
