@@ -170,6 +170,45 @@ def test_a_fork_beyond_the_end_is_shown_to_nobody() -> None:
     assert found is not None and found[:2] == (1, dead[0].id) and found[2]
 
 
+def test_at_the_end_itself_a_lane_can_fork() -> None:
+    """The dead entry that ends it has a rival that is not dead."""
+    mesh = mesh_of()
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    for _ in range(DEAD_MAX - 1):
+        ann.data(leaf=NOBODYS)
+    rival = ann.twin().data("rival")
+    last = ann.data(leaf=NOBODYS)
+    ledger = Ledger(mesh.id)
+    deliver(ledger, [entry for entry in mesh.entries if entry is not rival])
+    assert ledger.end(ann.author, 1) == DEAD_MAX
+    deliver(ledger, [rival])
+    assert ledger.end(ann.author, 1) is None
+    assert ledger.judge(rival.header, rival.id) == void(Reason.FORKED)
+    found = ledger.covered(ann.author, 1)
+    assert found is not None and (found[0], found[2]) == (
+        DEAD_MAX - 1,
+        tuple(sorted((rival.id, last.id))),
+    )
+
+
+def test_of_branches_beyond_the_end_so_many_are_held() -> None:
+    mesh = mesh_of()
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    for _ in range(DEAD_MAX):
+        ann.data(leaf=NOBODYS)
+    ledger = Ledger(mesh.id, branch_entries_max=2)
+    deliver(ledger, mesh.entries)
+    asked_for, *branches, one_more = (ann.twin().data(str(n)) for n in range(4))
+    assert ledger.place(asked_for.header, asked_for.id) is Place.FULL
+    ledger.add(asked_for)
+    for entry in branches:
+        assert ledger.place(entry.header, entry.id) is Place.BRANCH
+        ledger.add(entry)
+    assert ledger.place(one_more.header, one_more.id) is Place.FULL
+
+
 @pytest.mark.parametrize("is_main", [True, False])
 def test_a_pinned_tip_beyond_the_limit_is_not_heard(is_main: bool) -> None:
     mesh = mesh_of()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from capability import bodies
-from capability.bodies import JOIN, PinRow
+from capability.bodies import JOIN
 from capability.entry import KIND_REVOKE, Entry
 from capability.errors import FormError
 from capability.lane import Place
 from capability.ledger import Change, Ledger
-from capability.permissions import ALL, DELEGATE, MEMBER, REVOKE, WRITE
+from capability.permissions import ALL, DELEGATE, REVOKE, WRITE
 from capability.verdict import Reason
 from tests.capability.story import COUNTS, Log, Mesh, deliver, judged, key, void
 
@@ -59,6 +60,16 @@ def test_another_mesh_of_the_same_root_is_foreign_and_no_fork(mesh: Mesh) -> Non
     entry = other.root.data()
     assert ledger.place(entry.header, entry.id) is Place.MISMATCH
     assert judged(mesh, mesh.genesis) == COUNTS
+
+
+@pytest.mark.parametrize("change", [{"seq": 2}, {"prev": b"\1" * 32}])
+def test_a_genesis_stands_where_nothing_precedes_it(
+    mesh: Mesh, change: dict[str, int | bytes]
+) -> None:
+    ledger = Ledger(mesh.id)
+    assert ledger.place(mesh.genesis.header, mesh.id) is Place.NEXT
+    elsewhere = evolve(mesh.genesis.header, **change)
+    assert ledger.place(elsewhere, mesh.id) is Place.FOREIGN
 
 
 def test_a_malformed_genesis_changes_nothing() -> None:
@@ -342,42 +353,18 @@ def test_what_is_no_proof_is_refused(mesh: Mesh) -> None:
     assert ledger.add_proof(left.signed_header, right.signed_header) is None
 
 
-# Joining.
-
-
-def test_a_ticket_used_twice_is_void_until_the_inviter_pins_one_use(mesh: Mesh) -> None:
-    ann, door = mesh.log("ann"), mesh.log("door")
+def test_a_forked_lane_takes_so_many_entries_off_the_branch_that_stands(mesh: Mesh) -> None:
+    ann = mesh.log("ann")
     mesh.root.grant(ann)
-    ann.grant(door, akind=JOIN, caveats=((9, MEMBER), (10, 1)))
-    thief_door = door.twin()
-    guest, thief = mesh.log("guest"), mesh.log("thief")
-    use = door.grant(guest, perms=MEMBER)
-    guest.data()
-    ledger = mesh.ledger()
-    assert ledger.join_keys.provisional(guest.author)
-    assert ledger.judge(use.header, use.id) == COUNTS
-    row = PinRow(door.author, (1, use.id), None)
-    assert ledger.join_keys.pins_wanted(ann.author) == (row,)
-    assert ledger.join_keys.pins_wanted(mesh.root.author) == ()
-    theft = thief_door.grant(thief, perms=MEMBER)
-    deliver(ledger, [theft])
-    for entry in (use, theft):
-        assert ledger.judge(entry.header, entry.id) == void(Reason.FORKED)
-    assert ledger.join_keys.provisional(guest.author)
-    deliver(ledger, [ann.pin(use)])
-    assert ledger.judge(use.header, use.id) == COUNTS
-    assert ledger.judge(theft.header, theft.id) == void(Reason.FORKED)
-    assert not ledger.join_keys.provisional(guest.author)
-    assert ledger.join_keys.provisional(thief.author)
-    assert ledger.join_keys.pins_wanted(ann.author) == ()
-
-
-def test_a_pin_by_the_guest_confirms_nothing(mesh: Mesh) -> None:
-    door, guest = mesh.log("door"), mesh.log("guest")
-    mesh.root.grant(door, akind=JOIN)
-    use = door.grant(guest)
-    guest.pin(use)
-    assert mesh.ledger().join_keys.provisional(guest.author)
-    assert not mesh.ledger().join_keys.provisional(mesh.root.author)
-    mesh.root.grant(guest.author)
-    assert not mesh.ledger().join_keys.provisional(guest.author)
+    ledger = Ledger(mesh.id, branch_entries_max=3)
+    twin = ann.twin()
+    main = [ann.data(f"main {n}") for n in range(2)]
+    branch = [twin.data(f"branch {n}") for n in range(4)]
+    deliver(ledger, [*mesh.entries[:2], *main, branch[0]])
+    assert ledger.place(branch[1].header, branch[1].id) is Place.FULL
+    deliver(ledger, [mesh.root.pin(main[-1])])
+    deliver(ledger, branch)
+    held = [ledger.place(entry.header, entry.id) for entry in branch]
+    assert held == [Place.HELD] * 3 + [Place.FULL]
+    after = ann.data("after")
+    assert ledger.place(after.header, after.id) is Place.FULL

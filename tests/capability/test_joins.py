@@ -6,8 +6,9 @@ import pytest
 
 from capability.bodies import JOIN, PinRow
 from capability.entry import Entry
+from capability.permissions import MEMBER
 from capability.verdict import Reason
-from tests.capability.story import Log, Mesh, deliver, judged, key, void
+from tests.capability.story import COUNTS, Log, Mesh, deliver, judged, key, void
 
 EXPIRY_MS = 5_000
 
@@ -125,3 +126,44 @@ def test_only_what_a_join_key_granted_is_confirmed(mesh: Mesh) -> None:
     keys = mesh.ledger().join_keys
     for entry_id in (member.id, below.id, lost.id, key("not held")):
         assert keys.confirmation(entry_id) is None
+
+
+# From the use of a ticket to a member.
+
+
+def test_a_ticket_used_twice_is_void_until_the_inviter_pins_one_use(mesh: Mesh) -> None:
+    ann, door = mesh.log("ann"), mesh.log("door")
+    mesh.root.grant(ann)
+    ann.grant(door, akind=JOIN, caveats=((9, MEMBER), (10, 1)))
+    thief_door = door.twin()
+    guest, thief = mesh.log("guest"), mesh.log("thief")
+    use = door.grant(guest, perms=MEMBER)
+    guest.data()
+    ledger = mesh.ledger()
+    assert ledger.join_keys.provisional(guest.author)
+    assert ledger.judge(use.header, use.id) == COUNTS
+    row = PinRow(door.author, (1, use.id), None)
+    assert ledger.join_keys.pins_wanted(ann.author) == (row,)
+    assert ledger.join_keys.pins_wanted(mesh.root.author) == ()
+    theft = thief_door.grant(thief, perms=MEMBER)
+    deliver(ledger, [theft])
+    for entry in (use, theft):
+        assert ledger.judge(entry.header, entry.id) == void(Reason.FORKED)
+    assert ledger.join_keys.provisional(guest.author)
+    deliver(ledger, [ann.pin(use)])
+    assert ledger.judge(use.header, use.id) == COUNTS
+    assert ledger.judge(theft.header, theft.id) == void(Reason.FORKED)
+    assert not ledger.join_keys.provisional(guest.author)
+    assert ledger.join_keys.provisional(thief.author)
+    assert ledger.join_keys.pins_wanted(ann.author) == ()
+
+
+def test_a_pin_by_the_guest_confirms_nothing(mesh: Mesh) -> None:
+    door, guest = mesh.log("door"), mesh.log("guest")
+    mesh.root.grant(door, akind=JOIN)
+    use = door.grant(guest)
+    guest.pin(use)
+    assert mesh.ledger().join_keys.provisional(guest.author)
+    assert not mesh.ledger().join_keys.provisional(mesh.root.author)
+    mesh.root.grant(guest.author)
+    assert not mesh.ledger().join_keys.provisional(guest.author)

@@ -246,6 +246,7 @@ def test_nothing_but_the_genesis_begins_its_lane(mesh: Mesh) -> None:
     genesis = mesh.genesis
     lane = Lane.of_genesis(genesis.id, genesis.header.hlc)
     assert lane.tip == (1, genesis.id)
+    assert lane.facts(1) == (genesis.header.hlc, b"")
     twin = Log(mesh, mesh.root.author)
     for prev in (mesh.id, bytes(32), b""):
         rival = twin.twin().pin(genesis, prev=prev or bytes(32))

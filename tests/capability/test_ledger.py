@@ -127,7 +127,7 @@ def test_reserved_kinds_are_judged_and_change_nothing(mesh: Mesh) -> None:
 def test_without_a_leaf_only_a_root_has_authority(mesh: Mesh) -> None:
     ledger = mesh.ledger()
     root = ledger.authority(b"", mesh.root.author)
-    assert root is not None and root.rank == 0
+    assert root is not None and (root.rank, root.leaf) == (0, b"")
     assert ledger.authority(b"", key("stranger")) is None
 
 
@@ -254,6 +254,7 @@ def test_a_mesh_may_set_a_shorter_chain() -> None:
     ann = mesh.log("ann")
     mesh.root.grant(ann, max_depth=1)
     assert judged(mesh, ann.grant(mesh.log("ben"), max_depth=1)) == void(Reason.TOO_DEEP)
+    assert judged(mesh, mesh.root.grant(mesh.log("cec"), max_depth=2)) == void(Reason.WIDER_DEPTH)
 
 
 def test_time_is_judged_by_the_entrys_own_stamp(mesh: Mesh) -> None:
