@@ -359,7 +359,7 @@ class Engine:
         if outcome.held:
             # Own ones come back to a home that was put back: how far they had left it says anew.
             effects += self._mark_sent() if outcome.own_branch else []
-            effects += self.broadcast.new_entries(outcome.held, link, now, hops=hops)
+            effects += self.broadcast.new_entries(outcome.held, link, now, hops, outcome.brought)
         for author, lane in sorted(outcome.settled):
             effects += self.reconcile.proof_held(author, lane)
         if offence and link is not None:

@@ -142,8 +142,8 @@ class Broadcast:
         entries: Sequence[Entry],
         source: int | None,
         now: Now,
-        *,
         hops: int | None = None,
+        brought: Sequence[Place] = (),
     ) -> list[Effect]:
         """
         Push and announce what the replica newly holds.
@@ -153,22 +153,21 @@ class Broadcast:
             source: The link that brought them, None for one's own.
             now: Both clocks.
             hops: Of the push that brought them, None if it was none.
+            brought: What *source* has of it; what had only waited here it is told of.
         """
         effects: list[Effect] = []
         places = [place(entry) for entry in entries]
         out = 0
         if source is not None:
-            self.heard(source, places)
+            self.heard(source, brought)
             far = [self._hops_of(author) for author, _, _ in places] if hops is None else [hops + 1]
             out = min(max(far, default=0), HOPS_MAX)
             effects += self._arrived(places, source, hops)
         # Most links lack the same entries, so that most messages are encoded once.
         encoded: dict[tuple[int, ...], list[bytes]] = {(): []}
-        for link in sorted(self._links):
+        for link in sorted(number for number, state in self._links.items() if state.ready):
             state = self._links[link]
-            if not state.ready or link == source:
-                continue
-            eager = tuple(self._split(state, places, out, now, is_own=source is None))
+            eager = tuple(self._split(link, places, source, out, now))
             if eager not in encoded:
                 parts = batches([entries[i].encode() for i in eager])
                 encoded[eager] = [self._encode(Push(part, out)) for part in parts]
@@ -180,18 +179,19 @@ class Broadcast:
         return effects
 
     def _split(
-        self, state: Link, places: Sequence[Place], hops: int, now: Now, *, is_own: bool
+        self, link: int, places: Sequence[Place], source: int | None, hops: int, now: Now
     ) -> Iterable[int]:
-        """Which entries are pushed on a link; the others that its peer lacks will be announced."""
+        """Which are pushed on a link; what else its peer lacks, or the source, is announced."""
+        state = self._links[link]
         for i, (author, lane, seq) in enumerate(places):
             if not state.lacks(author, lane, seq):
                 continue
             # An author's own links are eager from the start, whatever holds for relays.
-            is_eager = state.eager.get(author, is_own or state.eager_by_default)
-            if is_eager and not state.blocked:
+            is_eager = state.eager.get(author, source is None or state.eager_by_default)
+            if is_eager and not state.blocked and link != source:
                 yield i
                 continue
-            state.dropped += is_eager
+            state.dropped += is_eager and state.blocked
             state.announcements.add((author, lane), seq, hops)
             if not state.blocked:
                 self._announce_soon(now)

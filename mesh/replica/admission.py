@@ -70,8 +70,10 @@ class Outcome:
     #: Forked lanes of which the proof or the branch that stands may be another now.
     settled: set[LaneKey] = field(factory=set)
     refused: list[Refusal] = field(factory=list)
-    #: (author, lane, seq) of every good entry of the batch, also of those that were held.
+    #: (author, lane, seq) of each good entry of the batch that was held before or waited already.
     shown: list[tuple[bytes, int, int]] = field(factory=list)
+    #: The same of those that were not, and are held or wait now.
+    brought: list[tuple[bytes, int, int]] = field(factory=list)
     #: A peer holds entries of this node's own log that this node has not written.
     own_branch: bool = False
 
@@ -108,13 +110,16 @@ class Admission:
         for data in batch:
             try:
                 entry = self.notary.read(data)
+                at = (entry.header.author, entry.header.lane, entry.header.seq)
                 if self._known(entry):
-                    outcome.shown.append((entry.header.author, entry.header.lane, entry.header.seq))
+                    outcome.shown.append(at)
                     if entry.id in self.waiting.entries:
                         outcome.unknown.add(entry.header.author)
                     continue
                 self.notary.check(entry, self.mesh_id)
                 self._admit([entry], outcome, wall_ms)
+                if self._known(entry):
+                    outcome.brought.append(at)
             except CapabilityError as error:
                 raise BadEntry(str(error), outcome) from error
         return outcome
@@ -156,9 +161,11 @@ class Admission:
             or entry.id in self.waiting.entries
         )
 
-    def admit_newcomers(self, outcome: Outcome, *, wall_ms: int) -> None:
+    def admit_newcomers(self, *, wall_ms: int) -> Outcome:
         """Look again at what waits of authors whom an own grant has introduced."""
+        outcome = Outcome()
         self._admit(self._of_newcomers(), outcome, wall_ms)
+        return outcome
 
     def _admit(self, queue: list[Entry], outcome: Outcome, wall_ms: int) -> None:
         while queue:

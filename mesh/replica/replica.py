@@ -236,8 +236,8 @@ class Replica:
     def issue_grant(self, request: IssueGrant, now: Now) -> tuple[list[Effect], bytes]:
         """A grant of this node: effects and its id."""
         effects, grant_id = self.writer.issue_grant(request, now)
-        outcome = Outcome()
-        self.admission.admit_newcomers(outcome, wall_ms=now.wall_ms)
+        outcome = self.admission.admit_newcomers(wall_ms=now.wall_ms)
+        self.writer.fresh += outcome.held
         return effects + self._after(outcome, now), grant_id
 
     def seal(self) -> list[Effect]:

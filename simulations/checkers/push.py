@@ -115,6 +115,10 @@ class Pushed(Checker):
             elif type(item) is not Tick:
                 _note(book, item, now_ms)
         told, places = self._take_note(host, book, effects, shown)
+        for item in inputs:
+            if type(item) is LinkClosed:
+                # Not before: what was said on it in this step was said.
+                book.forget(item.link)
         if any(type(item) is Tick for item in inputs):
             self._judge(host, book, told, now_ms)
         if places:
@@ -226,8 +230,6 @@ class Pushed(Checker):
 def _note(book: _Host, item: Input, now_ms: int) -> None:
     if isinstance(item, LinkOpened):
         book.opened[item.link] = _Link(item.peer)
-    elif isinstance(item, LinkClosed):
-        book.forget(item.link)
     elif isinstance(item, OutboxFull | OutboxDrained) and (link := book.link(item.link)):
         link.is_blocked = isinstance(item, OutboxFull)
         if not link.is_blocked:

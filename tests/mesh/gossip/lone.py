@@ -49,7 +49,8 @@ class Node:
         effects: list[Effect] = []
         if held:
             new = [entry for entry, _ in held]
-            effects = self.machine.new_entries(new, link, self.now, hops=hops)
+            there = [place for _, place in held] + shown
+            effects = self.machine.new_entries(new, link, self.now, hops, there)
         return effects + self.machine.pushed(link, hops, [place for _, place in held], shown)
 
     def tell(self, link: int, message: TreeMessage) -> list[Effect]:

@@ -36,12 +36,22 @@ def test_what_was_pushed_is_pushed_on_with_one_hop_more_and_not_back() -> None:
 def test_what_repair_brought_is_pushed_on_and_says_nothing_of_the_tree() -> None:
     node, (one, two) = Node(1, 2, 3), chain(A, 2)
     assert node.replica.take(one) == "held"
-    new = node.machine.new_entries([one], 1, node.now)
+    new = node.machine.new_entries([one], 1, node.now, None, [(A, 1, 1)])
     assert new == [push(2, one, hops=1), push(3, one, hops=1)]
     # Nobody has pushed it, so that link 2, which does, is the first and is kept.
     assert node.take(2, one) == []
     assert node.take(3, one) == [say(3, Prune((A,)))]
     assert node.take(2, two, hops=6) == [push(1, two, hops=7)]
+
+
+def test_who_brings_what_others_waited_for_is_told_of_those() -> None:
+    # They came over other links before; that the one who brings the first has them nobody knows.
+    node, entries = Node(1, 2), chain(A, 3)
+    assert [node.replica.take(entry) for entry in entries] == ["held"] * 3
+    places = [(A, 1, 1)]
+    new = node.machine.new_entries(entries, 1, node.now, 0, places)
+    assert new == [push(2, *entries, hops=1)]
+    assert node.wait(HAVE_DELAY_MS) == [say(1, have(A, 3, hops=1))]
 
 
 def test_an_entry_is_not_sent_to_who_showed_it_nor_to_its_author() -> None:

@@ -272,7 +272,7 @@ def test_what_a_graft_brought_is_not_sent_again_but_what_it_lost_is() -> None:
     node, entries = Node(1, 2), chain(A, 3)
     node.take(2, *entries, hops=0)
     assert node.tell(1, Graft((Missed(A, 1, 2),))) == [push(1, entries[2], hops=1)]
-    assert node.machine.new_entries(entries[2:], 2, node.now) == []
+    assert node.machine.new_entries(entries[2:], 2, node.now, None, [(A, 1, 3)]) == []
     assert node.tell(1, Graft((Missed(A, 1, 1),))) == [push(1, *entries[1:], hops=1)]
 
 

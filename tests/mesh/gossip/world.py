@@ -99,7 +99,7 @@ class Peer:
                     forks.append(ForkFound(*pair))
         self.held += held
         hops = message.hops if isinstance(message, Push) else None
-        effects = self.broadcast.new_entries(new, link, now, hops=hops) + effects
+        effects = self.broadcast.new_entries(new, link, now, hops, held + shown) + effects
         if isinstance(message, Push):
             effects += self.broadcast.pushed(link, message.hops, held, shown)
         return effects + self.reconcile.entries_done(link, message, held, mismatches, now)

@@ -47,7 +47,8 @@ def test_what_continues_its_lane_is_held_and_recorded(stage: Stage) -> None:
         PutEntry(last + at, entry, (stage.task,), own=False)
         for at, entry in enumerate(entries, start=1)
     ]
-    assert outcome == Outcome(held=entries, records=outcome.records)
+    brought = [place(entry) for entry in entries]
+    assert outcome == Outcome(held=entries, records=outcome.records, brought=brought)
 
 
 def test_what_is_known_is_only_shown(stage: Stage) -> None:
@@ -65,9 +66,12 @@ def test_what_is_known_is_only_shown(stage: Stage) -> None:
 def test_behind_a_gap_it_waits_until_the_gap_is_filled(stage: Stage) -> None:
     one, two, three = (data(stage) for _ in range(3))
     outcome = receive(stage, three, two)
-    assert outcome == Outcome(gaps={(stage.bob.author, LANE_DATA)})
+    brought = [place(three), place(two)]
+    assert outcome == Outcome(gaps={(stage.bob.author, LANE_DATA)}, brought=brought)
     assert set(door(stage).deferred.entries) == {two.id, three.id}
-    assert receive(stage, one).held == [one, two, three]
+    outcome = receive(stage, one)
+    # Who brought the first has the others only if others have them from him.
+    assert (outcome.held, outcome.brought) == ([one, two, three], [place(one)])
     assert len(door(stage).deferred) == 0
 
 
@@ -77,7 +81,8 @@ def test_of_a_stranger_it_waits_until_somebody_lets_him_in(stage: Stage) -> None
     first, second = data(stage, carol), data(stage, carol)
     pin = carol.pin(stage.first)
     outcome = receive(stage, second, first, pin)
-    assert outcome == Outcome(unknown={carol.author})
+    brought = [place(second), place(first), place(pin)]
+    assert outcome == Outcome(unknown={carol.author}, brought=brought)
     outcome = receive(stage, grant)
     assert outcome.held == [grant, pin, first, second]
     assert outcome.introduced == [carol.author]
