@@ -30,9 +30,10 @@ from mesh.core.ports import LogReader
 from mesh.core.records import DeletePending, PutMeta, Record
 from mesh.replica.held import Held
 from mesh.replica.pending import META_EARLY, PendingRows, Row
+from mesh.replica.recovery import META_BLOCKED, META_RECOVER
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
 
-#: The latest stamp of a row at the first start of which no peer has told yet.
+#: The latest stamp of a row at the last start that was no repair, until a peer has told.
 META_FOUND: Final = "rows_found"
 _STAMP_BYTES_MAX: Final = 16
 
@@ -85,9 +86,9 @@ class FoundRows:
     held: Held
     author: bytes
     pending: PendingRows
-    #: Rows up to this stamp were found by the first of the starts that nobody has told of. What was
-    #: written since may have been found, too, by a later start, or in a copy made meanwhile.
-    first_until: int = 0
+    #: Up to this stamp a copy may have brought rows: the log may have them as what they grew to.
+    #: What was written since, before a repair, is this home's own.
+    old_until: int = 0
     #: Not on disk yet.
     unsaved: list[Record] = field(factory=list)
     #: What the log had sealed when it had come back whole; until then None.
@@ -106,7 +107,7 @@ class FoundRows:
         last = pending.last_hlc()
         kept = reader.meta(META_FOUND)
         if kept is not None:
-            found.first_until = _stamp(kept, else_=last)
+            found.old_until = _stamp(kept, else_=last)
         if not pending.rows:
             if kept is not None and not pending.early:
                 found.unsaved.append(PutMeta(META_FOUND, b""))
@@ -115,8 +116,8 @@ class FoundRows:
             pending.due_ms = now.mono_ms
             return found
         pending.found_until = max(pending.rows)
-        if kept is None:
-            found.first_until = last
+        if kept is None or not (reader.meta(META_BLOCKED) or reader.meta(META_RECOVER)):
+            found.old_until = last
             found.unsaved.append(PutMeta(META_FOUND, encode(last)))
         return found
 
@@ -135,7 +136,7 @@ class FoundRows:
     def release(self) -> None:
         """What was found is sealed next, and what became of it is like all other entries."""
         if self.waits:
-            self.pending.found_until = self.first_until = 0
+            self.pending.found_until = self.old_until = 0
             self.pending.early.clear()
             self.unsaved += [PutMeta(META_FOUND, b""), PutMeta(META_EARLY, b"")]
             self.pending.due_ms = 0 if self.pending.rows else None
@@ -162,7 +163,7 @@ class FoundRows:
         gone = {
             at
             for at, place, stamp, value in writes
-            if sealed.has(place, stamp, value, may_have_grown=stamp <= self.first_until)
+            if sealed.has(place, stamp, value, may_have_grown=stamp <= self.old_until)
         }
         if not gone:
             return entry.body
@@ -172,7 +173,7 @@ class FoundRows:
 
     def recovered(self) -> list[Record]:
         """What was set aside is in the log, too: found rows that were sealed before are dropped."""
-        sealed, until = self._sealed or Sealed(), self.first_until
+        sealed, until = self._sealed or Sealed(), self.old_until
         slots = [
             slot
             for slot, row in sorted(self.pending.rows.items())
@@ -225,7 +226,7 @@ def _ids(data: bytes) -> list[bytes]:
 
 
 def _stamp(data: bytes, *, else_: int) -> int:
-    """The stamp of a mark; if it cannot be read all rows are taken for found first."""
+    """The stamp of a mark; if it cannot be read any row may have come with a copy."""
     try:
         stamp = decode(data, size_max=_STAMP_BYTES_MAX)
     except CodecError:

@@ -198,8 +198,9 @@ def test_a_row_that_was_sealed_off_line_only_is_not_lost() -> None:
         assert notes_of(one, node) == ["once", "own"]
 
 
+@pytest.mark.parametrize("more", [0, 2])
 @pytest.mark.parametrize("is_overlaid", [False, True])
-def test_a_copy_of_a_home_that_waited_seals_nothing_twice(is_overlaid: bool) -> None:
+def test_a_copy_of_a_home_that_waited_seals_nothing_twice(is_overlaid: bool, more: int) -> None:
     world, node = found_alone()
     host = world.hosts[2]
     world.submit(host, Increment(node, 0, "lines", 1), level=LOCAL)
@@ -207,6 +208,8 @@ def test_a_copy_of_a_home_that_waited_seals_nothing_twice(is_overlaid: bool) -> 
     world.run(until_s=13)
     backup = host.disk.copied()
     assert len(backup.store.pending()) == 3
+    for _ in range(more):
+        world.submit(host, Increment(node, 0, "lines", 5), level=LOCAL)
     recover(world)
     put_back_alone(world, host, backup)
     if is_overlaid:
@@ -215,7 +218,7 @@ def test_a_copy_of_a_home_that_waited_seals_nothing_twice(is_overlaid: bool) -> 
     recover(world)
     for one in world.hosts:
         assert reading.look(one.running.replica, node).total(0, "spent") == 3
-        assert reading.look(one.running.replica, node).total(0, "lines") == 1
+        assert reading.look(one.running.replica, node).total(0, "lines") == 1 + 5 * more
         assert notes_of(one, node) == ["once", "own"][: 1 + is_overlaid]
 
 

@@ -17,6 +17,7 @@ from mesh.core.writes import Append, Increment, SetRegister, Write
 from mesh.replica.found import META_FOUND, FoundRows, Sealed, load_rows
 from mesh.replica.held import Held
 from mesh.replica.pending import META_EARLY, LocalWrite, PendingRows, Row
+from mesh.replica.recovery import META_BLOCKED, META_RECOVER
 from mesh.worknode.cells import COUNTER, LOG, REGISTER
 from tests.mesh.replica.desk import Desk, field_of
 from tests.mesh.replica.hand import put
@@ -52,19 +53,29 @@ def test_what_is_found_waits_and_that_is_remembered() -> None:
     assert found.pending.due_ms is None
     assert found.waits
     last = found.pending.last_hlc()
-    assert found.first_until == last > 0
+    assert found.old_until == last > 0
     assert found.unsaved == [PutMeta(META_FOUND, encode(last))]
 
 
-def test_a_later_start_knows_which_were_found_first() -> None:
+def test_a_later_start_finds_anew_what_may_have_come_with_a_copy() -> None:
     desk = Desk()
     waiting(desk, inc(desk), inc(desk, name="m"))
     first = load(desk).pending.rows[1].hlc
     found = load(desk, rows_found=encode(first))
-    # All wait, since a copy of this home may have been started meanwhile; those of the first start
-    # may have grown in the log.
+    last = found.pending.last_hlc()
     assert (found.pending.found_until, found.pending.due_ms) == (2, None)
-    assert (found.first_until, found.unsaved) == (first, [])
+    assert (found.old_until, found.unsaved) == (last, [PutMeta(META_FOUND, encode(last))])
+
+
+@pytest.mark.parametrize("key", [META_BLOCKED, META_RECOVER])
+def test_what_was_written_before_a_repair_is_ones_own(key: str) -> None:
+    desk = Desk()
+    waiting(desk, inc(desk), inc(desk, name="m"))
+    first = load(desk).pending.rows[1].hlc
+    found = load(desk, rows_found=encode(first), **{key: b"1"})
+    # All wait, but what was written since the last start cannot have grown elsewhere.
+    assert (found.pending.found_until, found.pending.due_ms) == (2, None)
+    assert (found.old_until, found.unsaved) == (first, [])
 
 
 @pytest.mark.parametrize("mark", [b"\xc1", encode("no slot"), encode((1,)), encode(b"x" * 20)])
@@ -73,7 +84,7 @@ def test_a_mark_that_cannot_be_read_takes_all_for_found(mark: bytes) -> None:
     waiting(desk, inc(desk), inc(desk, name="m"))
     found = load(desk, rows_found=mark)
     assert (found.pending.found_until, found.pending.due_ms) == (2, None)
-    assert found.first_until == found.pending.last_hlc()
+    assert found.old_until == found.pending.last_hlc()
 
 
 def test_where_nobody_else_is_a_member_nothing_waits() -> None:
