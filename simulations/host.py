@@ -72,6 +72,8 @@ class Host:
     liar: Liar | None = None
     #: An older copy was put on its disk, and it may not know yet how far its log had gone.
     was_put_back: bool = False
+    #: Others may hold entries of its log that it lacks; nobody else may have them.
+    has_to_learn: bool = False
     #: It will never be started again.
     is_gone: bool = False
     engine: Engine | None = None

@@ -33,6 +33,8 @@ _DISKS: Final = Plan(
     overlay="drawn",
 )
 
+_COMMITS: Final = evolve(_DISKS, faults=(*_DISKS.faults, "commit_kept", "commit_lost"))
+
 REGRESSIONS: Final = (
     Regression(
         "nothing: every kind of fault within two minutes, so that there is always something to run",
@@ -49,5 +51,21 @@ REGRESSIONS: Final = (
     Regression(
         "exactly once, wrongly: entries of such a one whose clock was hours ahead",
         evolve(_DISKS, seed=8, only=(2, 14, 16)),
+    ),
+    Regression(
+        "exactly once: rows that grew in a home that waited, of which a copy came back",
+        evolve(_COMMITS, seed=3131),
+    ),
+    Regression(
+        "stamps, wrongly: what a repair signs anew has had its stamps, and comes lane by lane",
+        evolve(_COMMITS, seed=2111, only=(0, 3)),
+    ),
+    Regression(
+        "agreement, wrongly: who saw a stamp when its own clock was ahead has not parked it",
+        evolve(_COMMITS, seed=2229),
+    ),
+    Regression(
+        "causal order, wrongly: the first entry of one whose clock is far behind the founder's",
+        evolve(_COMMITS, seed=2138, only=(0, 1, 2)),
     ),
 )

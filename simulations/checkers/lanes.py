@@ -16,8 +16,9 @@ from capability.entry import Entry, Header
 from capability.ids import ZERO_ID
 from crdt.hlc import milliseconds
 from mesh.core.limits import SKEW_MS_MAX
-from mesh.core.records import PutEntry, PutPending, Record
+from mesh.core.records import PutEntry, PutMeta, PutPending, Record
 from mesh.replica.pending import decode_row
+from mesh.replica.recovery import META_RECOVER
 from mesh.replica.writer import Submitted
 from simulations.checkers.checker import Checker
 
@@ -43,7 +44,11 @@ class _Disk:
 
 @define(eq=False)
 class Order(Checker):
-    """Nobody holds entry k + 1 of a lane, or tells of it, without entry k; stamps ascend."""
+    """
+    Nobody holds entry k + 1 of a lane, or tells of it, without entry k; stamps ascend.
+
+    They ascend within a lane: the first entry names the mesh, and a founder's clock may be ahead.
+    """
 
     NAME: ClassVar[str] = "causal order"
 
@@ -83,7 +88,7 @@ class Order(Checker):
         self.checks += 1
         if not follows:
             self.object(host, f"{_name(entry)} is on disk and what it follows is not")
-        if before is not None and header.hlc <= before.hlc:
+        if before is not None and header.seq > 1 and header.hlc <= before.hlc:
             self.object(host, f"{_name(entry)} is stamped before the entry that it follows")
         disk.places[entry.id] = header
         disk.tips[share(key, key)] = entry.id
@@ -178,6 +183,13 @@ class Stamps(Checker):
 
     def recorded(self, host: Host, records: Sequence[Record]) -> None:
         if not host.is_honest:
+            return
+        if any(type(record) is PutMeta and record.key == META_RECOVER for record in records):
+            # What was set aside has had its stamps since it was made, and comes lane by lane.
+            own = [one.entry.header.hlc for one in records if type(one) is PutEntry and one.own]
+            self._entries.pop(host.number, None)
+            for hlc in sorted(own):
+                self._stamped(host, hlc, self._entries)
             return
         for record in records:
             if type(record) is PutEntry and record.own:

@@ -103,7 +103,8 @@ class Damage:
     The power goes, and entries of the log are lost with it; `amount` chooses which.
 
     The host does not start before somebody has repaired it. The genesis stays: without it a home
-    is beyond repair, and its owner has to join anew as somebody else.
+    is beyond repair, and its owner has to join anew as somebody else. So it is with a home that was
+    put back and has met nobody yet: what it wrote keeps its place, and needs a new key.
     """
 
     def draw(self, random: Random, hosts: int) -> Strike:
@@ -112,9 +113,10 @@ class Damage:
     def begin(self, world: World, strike: Strike) -> None:
         for host in running(world, strike.hosts):
             last = host.disk.store.last_n()
-            if last < 2 or not _may_lose(world, host):
+            if last < 2 or not (knows_its_log(host) and _may_lose(world, host)):
                 continue
             world.watch.befell(strike.kind)
+            host.has_to_learn = True
             host.die(is_power_loss=True)
             random = Random(strike.amount)
             first = random.randint(2, last)
@@ -189,7 +191,7 @@ class PutBack:
                 return
             host.is_honest = False
         world.watch.befell(strike.kind)
-        host.was_put_back = True
+        host.was_put_back = host.has_to_learn = True
         host.die(is_power_loss=True)
         host.disk.replace(backup.store)
         world.watch.set_back(host)

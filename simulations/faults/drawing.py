@@ -77,19 +77,22 @@ def can_be_missed(world: World, host: Host) -> bool:
 
 def knows_its_log(host: Host) -> bool:
     """
-    Whether a host, if it was put back, has all that others hold of its log. Cost: O(entries).
+    Whether a host, if it lost a part of its disk, has all that others hold of its log.
 
-    Until then the others must stay as they are: it asks the first that it meets, and if that one
-    has lost what it is asked for, or never had it, the log forks whatever a program does.
+    Until then the others must stay as they are: what they lose of it nobody has. If it was put back
+    it asks the first that it meets, and if that one has lost what it is asked for, or never had it,
+    the log forks whatever a program does. Cost: O(entries).
     """
-    if host.was_put_back:
+    if host.disk.unreadable:
+        return False
+    if host.has_to_learn:
         author, store = host.signer.public, host.disk.store
         others = (other.disk.store for other in host.world.hosts if other is not host)
         held = {
             s.entry.id for one in others for s in one.entries() if s.entry.header.author == author
         }
-        host.was_put_back = len(store.entries_by_id(tuple(held))) < len(held)
-    return not host.was_put_back
+        host.has_to_learn = len(store.entries_by_id(tuple(held))) < len(held)
+    return not host.has_to_learn
 
 
 def links_anew(pairs: Iterable[tuple[int, int]], world: World) -> bool:
