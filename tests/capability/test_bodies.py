@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from capability import reserved
 from capability.bodies import (
     CAVEAT_GRANTS,
+    GENESIS_FORMAT,
     LIMIT_VOID_SUFFIX,
     MEMBER,
     Genesis,
@@ -25,7 +26,7 @@ from capability.bodies import (
 from capability.errors import FormError
 from capability.ids import worknode_id
 from capability.limits import BODY_BYTES_MAX, NEVER_MS, PIN_ROWS_MAX, ROOTS_MAX, SCOPES_MAX
-from crdt.codec import encode
+from crdt.codec import decode, encode
 from tests.capability.strategies import (
     damaged,
     genesises,
@@ -128,6 +129,14 @@ def test_a_genesis_out_of_bounds_is_not_written(change: dict[str, Any]) -> None:
     GENESIS.encode()
     with pytest.raises(FormError, match=r"^genesis"):
         evolve(GENESIS, **change).encode()
+
+
+@pytest.mark.parametrize("other", [GENESIS_FORMAT - 1, GENESIS_FORMAT + 1])
+def test_a_genesis_of_another_format_is_not_read(other: int) -> None:
+    fields = decode(GENESIS.encode(), size_max=BODY_BYTES_MAX)
+    assert isinstance(fields, tuple) and fields[0] == GENESIS_FORMAT
+    with pytest.raises(FormError, match="genesis fmt"):
+        decode_genesis(encode((other, *fields[1:])))
 
 
 @pytest.mark.parametrize(
