@@ -6,7 +6,13 @@ import pytest
 
 from capability import permissions
 from capability.authority import Authority
-from capability.bodies import CAVEAT_CHILD_PERMS, CAVEAT_ISSUE_BEFORE, CAVEAT_SEQ, SESSION
+from capability.bodies import (
+    CAVEAT_CHILD_PERMS,
+    CAVEAT_GRANTS,
+    CAVEAT_ISSUE_BEFORE,
+    CAVEAT_SEQ,
+    SESSION,
+)
 from capability.entry import LANE_AUTHORITY, LANE_DATA
 from capability.ids import session_id
 from capability.ops import Op
@@ -137,6 +143,9 @@ def test_a_grant_that_may_not_be_passed_on_makes_no_session(desk: Desk) -> None:
         (((CAVEAT_CHILD_PERMS, permissions.READ),), permissions.ALL, False),
         (((CAVEAT_ISSUE_BEFORE, at),), permissions.ALL, False),
         (((CAVEAT_ISSUE_BEFORE, at + 1),), permissions.ALL, True),
+        # It would be the first entry of this node's authority lane.
+        (((CAVEAT_GRANTS, 0),), permissions.ALL, False),
+        (((CAVEAT_GRANTS, 1),), permissions.ALL, True),
     ):
         entry = desk.root.grant(bob, perms=perms, caveats=caveats)
         desk.node.receive([entry])
