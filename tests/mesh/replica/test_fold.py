@@ -41,5 +41,16 @@ def test_an_own_entry_is_counted_back_to_along_the_branch(back: int, is_main: bo
     assert items(node, stage.task) == named
 
 
+def test_what_is_folded_again_is_told_to_nobody() -> None:
+    stage = Stage()
+    fold = stage.node.replica.held.fold
+    before = stage.node.replica.state_hash()
+    assert fold.drafts == []
+    fold.fold_again([stage.task])
+    assert fold.drafts == []
+    assert not fold.is_quiet
+    assert stage.node.replica.state_hash() == before
+
+
 def tip_of(entry: Entry) -> tuple[int, bytes]:
     return entry.header.seq, entry.id

@@ -332,6 +332,19 @@ def test_an_early_entry_is_said_again_without_what_the_log_had_sealed() -> None:
     assert names == ["f", "log", "m"]
 
 
+@pytest.mark.parametrize("later", [0, 1])
+def test_of_an_early_entry_what_was_found_first_may_have_grown(later: int) -> None:
+    desk = Desk()
+    entry = early(desk, inc(desk))
+    stamp = entry.header.hlc
+    rows = PendingRows(early=[entry.id])
+    found = FoundRows(desk.node.replica.held, desk.bob.author, rows, stamp - later)
+    found.came_back()
+    place = (session_id(""), desk.task, (0, "n", COUNTER))
+    found._sealed = Sealed({place: stamp + 5})
+    assert len(decode_data(found.without_sealed(entry)).ops) == later
+
+
 def test_an_entry_of_other_writes_is_said_again_whole() -> None:
     desk = Desk()
     entry = early(desk, inc(desk))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from crdt.codec import encode
-from mesh.core.effects import Persist, Reply
+from crdt.codec import INT_MAX, encode
+from mesh.core.effects import Log, Persist, Reply
 from mesh.core.errors import StorageError
 from mesh.core.inputs import LOCAL
-from mesh.core.limits import FLUSH_INTERVAL_MS
-from mesh.core.records import DeletePending, PutPending, PutProof
+from mesh.core.limits import FLUSH_INTERVAL_MS, GROUP_BYTES_MAX
+from mesh.core.records import DeletePending, PutMeta, PutPending, PutProof
 from mesh.core.writes import AddToSet, Append, Create, Increment, SetRegister
-from mesh.replica.pending import decode_row
+from mesh.replica.pending import META_EARLY, PendingRows, Row, decode_row
 from mesh.replica.writer import Submitted
 from tests.mesh.replica.checks import observer
 from tests.mesh.replica.desk import Desk, entries_of, field_of
 from tests.mesh.replica.hand import put
+
+NODE = b"n" * 16
 
 
 def stamp_of(desk: Desk, name: str) -> int:
@@ -83,6 +85,47 @@ def test_increments_that_would_leave_the_range_do_not_coalesce() -> None:
     desk.node.reload()
     desk.node.run(desk.node.replica.seal_pending(desk.node.now))
     desk.agrees()
+
+
+def test_rows_coalesce_up_to_the_end_of_the_range_and_with_the_first_that_has_room() -> None:
+    rows = PendingRows()
+    for amount in (INT_MAX - 1, 1, 1, 1):
+        rows.add(Row("", 1, Increment(NODE, 0, "n", amount)))
+    amounts = [row.write.amount for row in rows.of_node(NODE) if isinstance(row.write, Increment)]
+    assert amounts == [INT_MAX, 2]
+
+
+def test_nothing_coalesces_with_what_was_found() -> None:
+    rows = PendingRows(found_until=1)
+    rows.load([(1, Row("", 1, Increment(NODE, 0, "n", 5)).encode())])
+    slots = [rows.add(Row("", at, Increment(NODE, 0, "n", 1)))[0] for at in (2, 3)]
+    assert slots == [2, 2]
+    assert [row.hlc for row in rows.of_node(NODE)] == [1, 3]
+
+
+def test_what_was_found_is_drained_first_and_each_part_by_session() -> None:
+    def loaded(found_until: int) -> PendingRows:
+        rows = PendingRows(found_until=found_until)
+        for slot, session in enumerate("baba", start=1):
+            rows.load([(slot, Row(session, slot, Append(NODE, 0, "log", slot)).encode())])
+        return rows
+
+    assert [slot for slot, _ in loaded(2).drain(whole=True)] == [2, 1, 4, 3]
+    assert [slot for slot, _ in loaded(0).drain(whole=True)] == [2, 4, 1, 3]
+    # Of a place nothing is sealed before what is older.
+    assert loaded(2).drain(whole=False) == []
+
+
+def test_the_entries_of_found_rows_are_remembered_with_them() -> None:
+    rows = PendingRows(found_until=2)
+    first, second = b"a" * 32, b"b" * 32
+    assert rows.sealed(first, [1, 2]) == [
+        DeletePending((1, 2)),
+        PutMeta(META_EARLY, encode((first,))),
+    ]
+    assert rows.sealed(second, [2])[1:] == [PutMeta(META_EARLY, encode((first, second)))]
+    assert rows.sealed(b"c" * 32, [3]) == [DeletePending((3,))]
+    assert rows.early == [first, second]
 
 
 def test_an_eventual_write_to_the_worknode_seals_its_rows_first_in_one_commit() -> None:
@@ -153,6 +196,57 @@ def test_rows_are_sealed_at_their_bound(monkeypatch: pytest.MonkeyPatch) -> None
     desk.agrees()
 
 
+def found_row(desk: Desk) -> None:
+    """A LOCAL write, found by a restart; whether it was sealed before only a peer can tell."""
+    desk.node.write(Increment(desk.task, 0, "n", 1), level=LOCAL)
+    desk.node.reload()
+    assert desk.node.replica.pending.found_until
+
+
+@pytest.mark.parametrize("by", ["bound", "write"])
+def test_what_was_found_gets_an_entry_of_its_own_when_it_cannot_wait(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk()
+    found_row(desk)
+    desk.node.write(field_of(desk, "a"), level=LOCAL)
+    if by == "bound":
+        monkeypatch.setattr("mesh.replica.writer.PENDING_ROWS_MAX", 3)
+        # Something is open, and older than the row that fills the heap.
+        effects = desk.submit(SetRegister(desk.top, 0, "b", 1))
+        effects += desk.submit(field_of(desk, "c"), level=LOCAL) + desk.node.replica.seal()
+    else:
+        effects = desk.submit(field_of(desk, "b")) + desk.node.replica.seal()
+    entries = entries_of(effects)
+    assert len(entries) == (3 if by == "bound" else 2)
+    desk.node.run(effects)
+    assert desk.node.replica.counts()["pending"] == 0
+    (early,) = desk.node.replica.pending.early
+    assert early in {entry.id for entry in entries}
+    assert desk.node.store.meta(META_EARLY) == encode((early,))
+    desk.agrees()
+
+
+def test_a_heap_of_small_rows_makes_entries_of_bounded_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk()
+    for at in range(12):
+        desk.node.write(Append(desk.task, 0, "log", "x" * 20_000 + str(at)), level=LOCAL)
+    before = len(desk.node.log())
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    made = desk.node.log()[before:]
+    assert len(made) == 4
+    assert max(len(entry.body) for entry in made) < GROUP_BYTES_MAX
+    # As many operations as an entry takes are one entry.
+    monkeypatch.setattr("mesh.replica.group.GROUP_OPS_MAX", 3)
+    for at in range(3):
+        desk.node.write(Append(desk.task, 0, "log", at), level=LOCAL)
+    before = len(desk.node.log())
+    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
+    assert len(desk.node.log()) == before + 1
+
+
 def test_sealing_a_large_heap_makes_entries_of_bounded_size() -> None:
     desk = Desk()
     for at in range(12):
@@ -165,17 +259,24 @@ def test_sealing_a_large_heap_makes_entries_of_bounded_size() -> None:
 
 def test_what_can_no_longer_be_sealed_at_all_is_kept() -> None:
     desk = Desk()
-    desk.node.write(field_of(desk, "a"), level=LOCAL)
+    for name in ("a", "b"):
+        desk.node.write(field_of(desk, name), level=LOCAL)
     # The root's authority lane forks below the grant, and with it goes every right of this node.
     first = desk.mesh.genesis
     twin = desk.root.twin()
     twin.tips[0] = (1, first.id, first.header.hlc)
     desk.node.receive([twin.grant(b"\1" * 32)])
     assert not desk.node.replica.held.ledger.grants_to(desk.bob.author)
-    desk.node.run(desk.node.replica.seal_pending(desk.node.now))
-    assert desk.node.replica.counts()["pending"] == 1
+    effects = desk.node.replica.seal_pending(desk.node.now)
+    said = [(e.level, e.event, dict(e.fields)) for e in effects if isinstance(e, Log)]
+    reason = "this would not count anywhere: this node holds no grant that counts"
+    assert said == [
+        ("warning", "write.will_not_count", {"field": name, "reason": reason}) for name in "ab"
+    ]
+    desk.node.run(effects)
+    assert desk.node.replica.counts()["pending"] == 2
     desk.node.reload()
-    assert desk.node.replica.counts()["pending"] == 1
+    assert desk.node.replica.counts()["pending"] == 2
 
 
 def test_a_restart_never_repeats_a_stamp_though_the_wall_clock_stepped_back() -> None:

@@ -202,7 +202,7 @@ def test_what_is_replaced_is_what_is_live_of_that_very_value(desk: Desk) -> None
     removed = plan.operation(RemoveFromSet(task, 0, "s", 1), cite)
     several = plan.operation(SetMulti(task, 0, "m", "new"), cite)
     assert added is not None and added.payload == ops.SetAdd(0, "s", True, ((0, 1),))
-    assert removed is not None and removed.payload == ops.SetRemove(0, "s", ((0, 2),))
+    assert removed == Op(ops.OP_REMOVE, 0, task, (), ops.SetRemove(0, "s", ((0, 2),)))
     assert several is not None and several.payload == ops.MultiValue(0, "m", "new", ((0, 3),))
     live = plan.store.cell(task, (0, "s", 5)).dots  # type: ignore[union-attr]
     values = [[live[at][1] for at in dots] for dots in taken[:2]]

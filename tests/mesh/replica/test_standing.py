@@ -48,6 +48,10 @@ def test_the_next_stamp_is_later_than_the_last_and_not_before_the_wall(desk: Des
     last_ms = desk.node.replica.held.clock.last >> 16
     assert standing(desk).stamp_ms(Now(0, last_ms + 7)) == last_ms + 7
     assert standing(desk).stamp_ms(Now(0, last_ms - 7)) == last_ms
+    # A counter that is full makes it a millisecond later.
+    for counter, ms in ((0xFFFE, last_ms), (0xFFFF, last_ms + 1)):
+        desk.node.replica.held.clock.last = last_ms << 16 | counter
+        assert standing(desk).stamp_ms(Now(0, 0)) == ms
 
 
 def test_grants_are_candidates_from_their_first_millisecond_to_before_their_last(
@@ -107,11 +111,14 @@ def test_a_draft_is_judged_at_the_seq_that_it_will_have(desk: Desk) -> None:
     bob = desk.bob.author
     seq = standing(desk).tip(LANE_DATA)[0] + 1
     perms = permissions.ALL
-    within = desk.root.grant(bob, perms=perms, caveats=((CAVEAT_SEQ, seq),))
     beyond = desk.root.grant(bob, perms=perms, caveats=((CAVEAT_SEQ, seq - 1),))
-    desk.node.receive([beyond, within])
+    within = desk.root.grant(bob, perms=perms, caveats=((CAVEAT_SEQ, seq),))
+    desk.node.receive([beyond])
     births = desk.node.replica.store.judging_births()
     draft = [put(desk.task, "x", 1, ns=6)]
+    with pytest.raises(Denied):
+        standing(desk).covering(draft, b"", desk.node.now, births=births)
+    desk.node.receive([within])
     found = standing(desk).covering(draft, b"", desk.node.now, births=births)
     assert found.leaf == within.id
 
@@ -140,6 +147,8 @@ def test_a_grant_that_may_not_be_passed_on_makes_no_session(desk: Desk) -> None:
     bare = permissions.ALL & ~permissions.DELEGATE
     for caveats, perms, may in (
         ((), bare, False),
+        # A session need not read to be granted what its node may.
+        ((), permissions.WRITE | permissions.DELEGATE, True),
         (((CAVEAT_CHILD_PERMS, permissions.READ),), permissions.ALL, False),
         (((CAVEAT_ISSUE_BEFORE, at),), permissions.ALL, False),
         (((CAVEAT_ISSUE_BEFORE, at + 1),), permissions.ALL, True),

@@ -14,7 +14,7 @@ from capability.limits import NEVER_MS
 from mesh.core.effects import Log, Persist, Reply
 from mesh.core.errors import Denied, NotFound, Precondition, StorageError, UsageError
 from mesh.core.inputs import LOCAL, IssueGrant
-from mesh.core.records import PutMeta
+from mesh.core.records import PutEntry, PutMeta
 from mesh.core.writes import (
     AddToSet,
     Create,
@@ -41,6 +41,8 @@ def test_writes_of_one_session_share_an_entry_and_are_answered_after_it() -> Non
     effects = desk.node.replica.seal()
     assert [type(e) for e in effects][:3] == [Persist, Reply, Reply]
     (entry,) = entries_of(effects)
+    last = desk.node.replica.table.last
+    assert effects[0] == Persist((PutEntry(last, entry, (desk.task,), own=True),))
     assert [e.request for e in effects if isinstance(e, Reply)] == [101, 102]
     desk.node.run(effects)
     assert desk.node.replica.table.number[entry.id] == desk.node.replica.table.last
@@ -113,6 +115,35 @@ def test_large_groups_stay_below_the_size_of_an_entry() -> None:
         desk.submit(*many)
     desk.node.write(*many[:500])
     desk.agrees()
+
+
+def test_what_is_submitted_adds_up_to_the_size_of_a_group() -> None:
+    desk = Desk()
+    effects = []
+    for at in range(12):
+        effects += desk.submit(field_of(desk, f"f{at}", "x" * 20_000))
+    effects += desk.node.replica.seal()
+    assert len(entries_of(effects)) == 4
+    desk.node.run(effects)
+    desk.agrees()
+
+
+def test_a_submit_may_be_as_large_as_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    write = field_of(desk, "f", "x" * 1_000)
+    desk.submit(write)
+    group = desk.node.replica.writer.group
+    assert group is not None
+    largest = group.size
+    monkeypatch.setattr("mesh.replica.writer.SUBMIT_BYTES_MAX", largest)
+    desk.submit(write)
+    with pytest.raises(UsageError, match=f"{largest + 1} bytes in one submit"):
+        desk.submit(field_of(desk, "f", "x" * 1_001))
+
+
+def test_a_submit_of_nothing_has_no_stamp() -> None:
+    desk = Desk()
+    assert desk.node.write(level=LOCAL) == Submitted((), 0)
 
 
 # -- all or nothing -------------------------------------------------------------------------------
@@ -223,9 +254,14 @@ def test_an_own_entry_that_will_not_count_is_not_in_the_state() -> None:
     before = node.replica.state_hash()
     node.tick(10_000)
     effects = node.replica.seal_pending(node.now)
-    reasons = [dict(e.fields)["reason"] for e in effects if isinstance(e, Log)]
-    assert reasons[-1] == "expired"
+    said = [(e.level, e.event, dict(e.fields)) for e in effects if isinstance(e, Log)]
     node.run(effects)
+    own = node.log()[-1]
+    denied = "this would not count anywhere: this node holds no grant that counts"
+    assert said == [
+        ("warning", "write.will_not_count", {"field": "f", "reason": denied}),
+        ("warning", "entry.will_not_count", {"entry": own.id.hex(), "reason": "expired"}),
+    ]
     assert node.replica.state_hash() == before
     node.reload()
     assert node.replica.state_hash() == before
