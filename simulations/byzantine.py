@@ -4,8 +4,9 @@ A member that lies: its home and its key are a real member's, its software is so
 A host turns into a liar by a restart. An engine still runs beneath, so that it is let in and hears
 what it is sent; on its open links the liar says what it likes beside, or in place of, what that
 engine would say, and signs with its own key alone. It turns only once every honest host has on
-disk all that it has promised its sessions, and serves none from then on: so it is known what of
-it may be shown. What it does is `simulations.lies`; when, a strike says.
+disk all that it has promised its sessions, none of it stamped ahead of the clocks, and serves none
+from then on: so it is known what of it may be shown. What it does is `simulations.lies`; when, a
+strike says.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from attrs import define, field
 
 from capability.bodies import MEMBER
 from capability.entry import Entry
-from crdt.hlc import COUNTER_BITS
+from crdt.hlc import COUNTER_BITS, milliseconds
 from mesh.core.inputs import Received, Seal
+from mesh.core.limits import SKEW_MS_MAX
 from mesh.gossip.messages import Message
 from mesh.wire import encode_message
 from simulations.clock import WALL_MS_START
@@ -78,7 +80,7 @@ class Liar(Watcher):
         host = self.host
         if self.has_turned or not host.is_up or host.is_paused:
             return self.has_turned
-        if host.disk.store.pending() or not _has_spread(self.world, host):
+        if host.disk.store.pending() or not _has_spread(self.world, host) or _is_ahead(host):
             host.put(Seal(host.next_request()))
             return False
         self.has_turned = True
@@ -209,6 +211,12 @@ def _has_spread(world: World, host: Host) -> bool:
         for other in world.honest
         if other is not host and not other.is_gone
     )
+
+
+def _is_ahead(host: Host) -> bool:
+    """Whether it may have written what others park, since its clock was ahead of theirs."""
+    wall_ms = WALL_MS_START + host.world.now_us // 1000
+    return milliseconds(host.running.replica.held.clock.last) > wall_ms + SKEW_MS_MAX
 
 
 __all__ = ["Liar", "recruit"]
