@@ -38,10 +38,20 @@ def default_home() -> Path:
     if named:
         return Path(named)
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / NAME
+        return _user_folder() / "Library" / "Application Support" / NAME
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     # The specification says that a relative path is to be ignored.
-    return (data if data.is_absolute() else Path.home() / ".local" / "share") / NAME
+    return (data if data.is_absolute() else _user_folder() / ".local" / "share") / NAME
+
+
+def _user_folder() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        # A container may run as a user that no table lists, and set no HOME.
+        raise HomeRefused(
+            f"user {os.geteuid()} has no folder of its own", hint="name one: --home or MESH_HOME"
+        ) from error
 
 
 class HomeLock:
@@ -77,8 +87,15 @@ class Home:
     __slots__ = ("path",)
 
     def __init__(self, path: Path) -> None:
-        # One home has one name, since the socket's place is derived from it.
-        self.path = path.expanduser().resolve()
+        """Raises HomeRefused for a path that names no folder, as links do that end in a circle."""
+        try:
+            # One home has one name, since the socket's place is derived from it.
+            self.path = path.expanduser().resolve()
+        except RuntimeError as error:
+            raise HomeRefused(
+                f"{path} leads to no folder: {str(error).rstrip('.')}",
+                hint="correct the path, or choose another --home",
+            ) from error
 
     def __repr__(self) -> str:
         return f"Home({str(self.path)!r})"
@@ -134,14 +151,20 @@ class Home:
         Whether a node lives here: there is something where its key stands.
 
         Raises:
-            HomeRefused: This user may not look, so nobody can say.
+            HomeRefused: It cannot be looked at, so nobody can say.
         """
         try:
             self.key_path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError as error:
+        except PermissionError as error:
             raise _closed(self.path, error) from error
+        except OSError as error:
+            # A name that is too long, or a disk that does not answer.
+            raise HomeRefused(
+                f"{self.path} cannot be looked into: {error.strerror}",
+                hint="see that the path is right and its disk answers, or choose another --home",
+            ) from error
         return True
 
     @property
@@ -288,6 +311,8 @@ def _closed(home: Path, error: OSError) -> HomeRefused:
 
 def _folder_error(path: Path, doing: str, error: OSError) -> StorageError:
     hint = f"see that you may write in {path.parent} and that its disk has space"
-    if isinstance(error, PermissionError) and os.path.lexists(path):
+    if isinstance(error, FileExistsError | IsADirectoryError):
+        hint = f"{error.filename} is in the way: move it away, or choose another --home"
+    elif isinstance(error, PermissionError) and os.path.lexists(path):
         hint = f"see whose it is, `ls -ld {path}`; what another user made there needs `chown`"
     return StorageError(f"{path}: cannot {doing}: {error.strerror}", hint=hint)

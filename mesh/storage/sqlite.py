@@ -164,6 +164,9 @@ class SqliteStore:
             # A reader of its own, so that the caller may be any thread.
             with closing(open_reader(self._path)) as source, closing(sqlite3.connect(path)) as copy:
                 source.backup(copy)
+        except StorageError:
+            path.unlink(missing_ok=True)
+            raise
         except sqlite3.Error as error:
             path.unlink(missing_ok=True)
             raise storage_error(path, f"copy {self._path}", error) from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from mesh.core.errors import LocalError, StorageError
 from mesh.storage import keyfile
 from mesh.storage.errors import HomeExists, KeyFileRefused
 from mesh.storage.keyfile import create_key, read_key
+from tests.mesh.storage.users import bound_by_modes, closed, open_folder
 
 
 @pytest.fixture
@@ -167,6 +169,37 @@ def test_newer_format_says_upgrade(path: Path, version: int, kdf: int) -> None:
     create_key(path)
     path.write_bytes(keyfile.MAGIC + bytes((version, kdf)) + b"encrypted" * 20)
     assert "upgrade" in refusal(path).hint
+
+
+def test_key_that_may_not_be_read_is_named_and_kept() -> None:
+    with open_folder() as folder:
+        path = folder / "identity.key"
+        seed = create_key(path)
+        with closed(path), bound_by_modes(), pytest.raises(StorageError) as caught:
+            read_key(path)
+        assert caught.value.message == f"{path}: cannot open the key: Permission denied"
+        assert caught.value.hint == f"see that {path} is yours and that you may read it"
+        assert read_key(path) == seed
+
+
+def test_disk_that_fails_while_the_key_is_read_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = create_key(path)
+    handles: list[int] = []
+
+    def fail(handle: int, _count: int) -> bytes:
+        handles.append(handle)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError) as caught:
+        patch.setattr(os, "read", fail)
+        read_key(path)
+    assert caught.value.message == f"{path}: cannot read the key: {os.strerror(errno.EIO)}"
+    assert "system's log" in caught.value.hint
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(handles[0])
+    assert read_key(path) == seed
 
 
 def test_core_dumps_are_off_for_good() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crdt.codec import Value, encode
+from crdt.errors import CodecError
 from mesh.core.events import Event
 from mesh.storage.packing import (
     EVENTS_PER_ROW,
@@ -40,3 +43,35 @@ def test_events_come_back(first: int, made: list[tuple[int, str, object]], times
 @given(st.lists(st.integers(2**40, 2**40 + 2**32 - 1), min_size=1, unique=True).map(sorted))
 def test_numbers_come_back(numbers: list[int]) -> None:
     assert unpack_numbers(numbers[0], pack_numbers(numbers)) == numbers
+
+
+ONE = ((1,), (1,))
+NODES = (b"n" * 16,)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        7,
+        None,
+        (ONE, ONE),
+        (ONE, ONE, NODES, ONE, ONE),
+        (ONE, ONE, NODES, ONE, ONE, ONE, ONE),
+        (((1,), (2,)), ONE, NODES, ONE, ONE, ONE),
+        (ONE, ONE, NODES * 2, ONE, ONE, ONE),
+        (((1,), (2**63 - 1,)), ONE, NODES, ONE, ONE, ONE),
+        (((1,), ("a",)), ONE, NODES, ONE, ONE, ONE),
+        (((1,),), ONE, NODES, ONE, ONE, ONE),
+        (7, ONE, NODES, ONE, ONE, ONE),
+    ],
+    ids=repr,
+)
+def test_a_row_that_is_none_of_events_is_refused_by_its_first_cursor(row: Value) -> None:
+    with pytest.raises(CodecError, match=r"^events from 41: "):
+        unpack_events(41, encode(row))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7])
+def test_a_part_of_a_number_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=f"{size} bytes are no numbers"):
+        unpack_numbers(1, bytes(size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +13,13 @@ import pytest
 
 from capability.entry import KIND_GENESIS, Entry
 from crdt.codec import encode
-from mesh.core.records import PutMeta, PutPeer, PutPending
-from mesh.storage.salvage import salvage
+from mesh.core.errors import StorageError
+from mesh.core.records import PutEvents, PutMeta, PutPeer, PutPending, PutProof
+from mesh.storage.salvage import lay_events, salvage
 from mesh.storage.sqlite import SqliteStore
+from mesh.storage.wal import wal_of
 from tests.mesh.replica.world import new_mesh
-from tests.mesh.storage.conformance import MESH, an_entry, put
+from tests.mesh.storage.conformance import MESH, an_entry, an_event, put
 
 ENTRIES = [an_entry(n) for n in range(1, 9)]
 
@@ -27,7 +31,23 @@ def path(tmp_path: Path) -> Path:
     with SqliteStore(path) as store:
         store.commit([put(n, n) for n in range(1, 9)])
         store.commit([PutMeta("name", b"ann"), PutPeer(b"p" * 32, b"peer"), PutPending(3, b"row")])
+        store.commit([PutProof(b"q" * 32, 1, b"proof")])
+        store.commit([PutEvents((an_event(1), an_event(2))), PutEvents((an_event(3),))])
     return path
+
+
+@pytest.fixture
+def killed(path: Path, tmp_path: Path) -> Path:
+    """What a process leaves that was killed after three more commits, not yet checkpointed."""
+    copy = tmp_path / "killed" / "mesh.db"
+    copy.parent.mkdir()
+    with SqliteStore(path) as store:
+        store.commit([PutMeta("mesh_name", b"acme")])
+        store.commit([PutPending(4, b"another")])
+        store.commit([PutPending(5, b"the last")])
+        shutil.copy(path, copy)
+        shutil.copy(wal_of(path), wal_of(copy))
+    return copy
 
 
 def change(path: Path, statement: str, *values: object) -> None:
@@ -45,7 +65,48 @@ def test_a_whole_database_is_read_whole(path: Path) -> None:
     assert found.meta == {"name": b"ann"}
     assert found.peers == [(b"p" * 32, b"peer")]
     assert found.pending == [(3, b"row")]
+    assert found.proofs == [(b"q" * 32, 1, b"proof")]
     assert found.unreadable == 0
+
+
+def test_events_keep_their_cursors_in_the_new_database(path: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.db"
+    SqliteStore(new).close()
+    lay_events(new, salvage(path))
+    with SqliteStore(new) as store:
+        assert store.events(0, 9) == [an_event(1), an_event(2), an_event(3)]
+        store.commit([PutEvents((an_event(4),))])
+
+
+def test_commits_behind_a_damaged_frame_are_read(killed: Path) -> None:
+    with wal_of(killed).open("r+b") as file:
+        # The checksum of the first frame: SQLite would ignore it and all that follow.
+        file.seek(32 + 20)
+        file.write(bytes(4))
+    data = wal_of(killed).read_bytes()
+    with pytest.raises(StorageError, match="damaged before 2 committed transactions"):
+        SqliteStore(killed)
+    assert wal_of(killed).read_bytes() == data
+    found = salvage(killed)
+    assert found.meta == {"name": b"ann", "mesh_name": b"acme"}
+    assert found.pending == [(3, b"row"), (4, b"another"), (5, b"the last")]
+    assert (found.entries, found.unreadable) == (ENTRIES, 0)
+
+
+def test_a_disk_that_refuses_reads_is_not_taken_for_damage(killed: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # There is room for the log, but not for its index, without which SQLite reads nothing.
+    room = wal_of(killed).stat().st_size
+    assert room < 32 * 1024
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+            salvage(killed)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    found = salvage(killed)
+    assert found.pending == [(3, b"row"), (4, b"another"), (5, b"the last")]
+    assert (found.entries, found.unreadable) == (ENTRIES, 0)
 
 
 def test_nothing_is_read_where_nothing_is(tmp_path: Path) -> None:
