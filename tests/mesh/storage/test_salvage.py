@@ -175,6 +175,28 @@ def test_a_table_that_is_lost_costs_itself(path: Path) -> None:
     assert (found.peers, found.unreadable) == ([], 1)
 
 
+@pytest.mark.parametrize("n", [50, 100])
+def test_a_page_that_is_lost_costs_its_own_rows(tmp_path: Path, n: int) -> None:
+    path = tmp_path / "mesh.db"
+    entries = [an_entry(n) for n in range(1, 101)]
+    with SqliteStore(path) as store:
+        store.commit([put(n) for n in range(1, 101)])
+        store.commit([PutPending(3, b"row")])
+    data = path.read_bytes()
+    at = data.index(entries[n - 1].header_bytes) // 4096 * 4096
+    page = data[at : at + 4096]
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xa5" * 4096)
+    lost = [entry for entry in entries if entry.header_bytes in page]
+    assert 1 < len(lost) < 20
+    found = salvage(path)
+    assert found.entries == [entry for entry in entries if entry not in lost]
+    # Of those at the end nothing says how many there were.
+    assert found.unreadable == (1 if entries[-1] in lost else len(lost))
+    assert found.pending == [(3, b"row")]
+
+
 def test_the_chain_of_a_ticket_gives_what_the_log_lacks(path: Path) -> None:
     genesis = new_mesh().genesis
     chain = encode(tuple(entry.encode() for entry in (genesis, ENTRIES[0])))
