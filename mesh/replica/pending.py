@@ -104,7 +104,8 @@ class PendingRows:
     due_ms: int | None = None
     #: Rows up to this slot wait for a peer's word (`mesh.replica.found`).
     found_until: int = 0
-    #: What of these an operation sealed before that word: the entries, all of such rows.
+    #: What of these an operation sealed before that word: the entries, all of such rows. Each
+    #: took a row that was found, so there are no more than `PENDING_ROWS_MAX`.
     early: list[bytes] = field(factory=list)
     _by_node: dict[bytes, list[int]] = field(factory=dict)
 
