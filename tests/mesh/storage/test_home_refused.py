@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mesh.core.errors import StorageError
-from mesh.storage import home as home_module
 from mesh.storage.errors import HomeInUse, HomeRefused
 from mesh.storage.home import Home, default_home
 from mesh.storage.keyfile import read_key
@@ -65,8 +65,8 @@ def test_a_user_without_a_folder_is_told_to_name_one(
         raise RuntimeError("Could not determine home directory.")
 
     # As for a container's user that no table lists, when HOME is not set.
-    monkeypatch.setattr(home_module.Path, "home", no_folder)
-    monkeypatch.setattr(home_module.sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", no_folder)
+    monkeypatch.setattr(sys, "platform", platform)
     for name in ("MESH_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(HomeRefused, match=f"user {os.geteuid()} has no folder") as caught:
