@@ -16,7 +16,13 @@ from mesh.core.limits import (
     REDIAL_MS_MIN,
 )
 from mesh.core.records import PutPeer
-from mesh.gossip.limits import DIAL_MS_MAX, DIALS_MAX, HINTS_MAX, PEER_BYTES_MAX
+from mesh.gossip.limits import (
+    DIAL_MS_MAX,
+    DIALS_MAX,
+    HINTS_MAX,
+    OWN_ADDRESSES_MAX,
+    PEER_BYTES_MAX,
+)
 from mesh.gossip.membership import Membership
 from mesh.gossip.targets import Target, decode_target
 
@@ -337,6 +343,23 @@ def test_dials_hints_links_and_peers_are_bounded() -> None:
         machine.accepted(link, (), "", at(0))
     assert machine.handle(opened(999, HIGH), at(0)) == [Disconnect(999, "too many links")]
     assert machine.handle(Tick(), at(5)) == []
+
+
+def test_own_addresses_are_bounded_and_the_oldest_is_dialled_again() -> None:
+    machine = membership()
+    for index in range(OWN_ADDRESSES_MAX + 1):
+        machine.handle(opened(index, ME, outbound=True, address=address(index)), at(0))
+    assert machine.handle(Found(address(1), "mdns"), at(1)) == []
+    assert machine.handle(Found(address(0), "mdns"), at(1)) == [Connect(address(0), None)]
+
+
+def test_a_hello_of_a_link_that_is_gone_is_remembered_of_nobody() -> None:
+    machine = membership()
+    machine.handle(opened(1, LOW), at(0))
+    machine.handle(LinkClosed(1, "gone"), at(1))
+    before = machine.peers_view()
+    assert machine.accepted(1, (HERE,), "low", at(2)) == []
+    assert machine.peers_view() == before
 
 
 def test_the_peer_not_seen_for_the_longest_makes_room() -> None:
