@@ -9,7 +9,7 @@ be folded again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
 from attrs import define, field
@@ -58,7 +58,7 @@ class Held:
     newcomers: list[bytes] = field(factory=list)
     #: Entries on a branch that a pin names, asked for: to be taken however full their lane is.
     expected: dict[bytes, None] = field(factory=dict)
-    #: (stamp, number) of what is parked, as a heap: peers may park as much as they like.
+    #: (stamp, number) of just what is parked, as a heap: peers may park as much as they like.
     _alarms: list[tuple[int, int]] = field(factory=list, repr=False)
     hash: StateHash = field(factory=StateHash)
 
@@ -170,11 +170,9 @@ class Held:
         """Fold what is no longer in the future; how many entries that were."""
         table = self.table
         due = []
-        while (alarm := self._next_alarm()) is not None:
-            if milliseconds(alarm[0]) > wall_ms + SKEW_MS_MAX:
-                break
+        while self._alarms and milliseconds(self._alarms[0][0]) <= wall_ms + SKEW_MS_MAX:
             due.append(heappop(self._alarms)[1])
-            table.parked.discard(due[-1])
+            table.parked.remove(due[-1])
         due.sort()
         for n in due:
             self.clock.observe(table.hlcs[n])
@@ -186,18 +184,7 @@ class Held:
 
     def next_wake_ms(self) -> int | None:
         """The wall time at which something parked may be folded."""
-        first = self._next_alarm()
-        return None if first is None else milliseconds(first[0]) - SKEW_MS_MAX
-
-    def _next_alarm(self) -> tuple[int, int] | None:
-        parked = self.table.parked
-        if len(self._alarms) < len(parked):
-            # Parked before this process began.
-            self._alarms = [(self.table.hlcs[n], n) for n in parked]
-            heapify(self._alarms)
-        while self._alarms and self._alarms[0][1] not in parked:
-            heappop(self._alarms)
-        return self._alarms[0] if self._alarms else None
+        return milliseconds(self._alarms[0][0]) - SKEW_MS_MAX if self._alarms else None
 
     # -- verdicts -------------------------------------------------------------------------------
 

@@ -259,6 +259,8 @@ def wrong_forms_of_the_push() -> list[object]:
         (14, 1, (), (1, 1, 0)),
         (14, 0, (A[:31],), (1, 1, 0)),
         (14, limits.HAVE_AUTHORS_MAX, (A,), (1, 1, 0)),
+        (14, 0, (A,), (1, 1, 0, 3)),
+        (14, 0, (A,), (1, 1, 0, 3, 1)),
         (14, 0, (A,) * (limits.HAVE_AUTHORS_MAX + 1), (1, 1, 0)),
         (14, 0, (), tuple(i for key in many for i in (key, 1, 0))),
         (16, ()),

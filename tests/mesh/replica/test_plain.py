@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from capability import permissions
 from capability.bodies import CAVEAT_FIELDS, CAVEAT_SEQ
 from capability.entry import Entry
 from capability.ids import root_worknode
+from mesh.replica import fold, held, plain
 from tests.mesh.replica.hand import create, hand, put, root_hand
 from tests.mesh.replica.world import Mesh, Node, new_mesh, node_of
 
@@ -75,3 +77,24 @@ def test_as_a_whole_is_as_one_by_one(number: int) -> None:
     assert seen(whole) == seen(single)
     events = whole.store.events(0, 9999)
     assert [repr(e) for e in events] == [repr(e) for e in single.store.events(0, 9999)]
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_what_was_remembered_may_be_forgotten_at_any_time(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh, entries = told(Random(number))
+    roomy = node_of(mesh, mesh.root)
+    roomy.receive(entries)
+    monkeypatch.setattr(plain, "_COVERED_MAX", 1)
+    monkeypatch.setattr(fold, "_ALLOWED_MAX", 1)
+    monkeypatch.setattr(fold, "_ALLOWED_GRANTS_MAX", 1)
+    monkeypatch.setattr(held, "_RECENT_MAX", 1)
+    narrow = node_of(mesh, mesh.root)
+    for entry in entries:
+        narrow.receive([entry])
+    assert seen(narrow) == seen(roomy)
+    narrow.reload()
+    assert narrow.replica.state_hash() == roomy.replica.state_hash()
+    assert len(narrow.replica.held.recent) <= 1
+    assert len(narrow.replica.held.fold._allowed) <= 1
