@@ -28,9 +28,6 @@ class InFlight:
         # At most RANGES_MAX lanes per link.
         self._asked: dict[LaneKey, tuple[int, int]] = {}
 
-    def __len__(self) -> int:
-        return len(self._asked)
-
     def take(self, key: LaneKey, link: int, now_ms: int) -> None:
         self._asked[key] = (link, now_ms + IN_FLIGHT_MS_MAX)
 

@@ -122,9 +122,6 @@ class Link:
         """Whether the peer may lack the entry; of what it wrote itself it lacks nothing."""
         return author != self.peer and self.known.get((author, lane), 0) < seq
 
-    def is_eager(self, author: bytes) -> bool:
-        return self.eager.get(author, self.eager_by_default)
-
     def set_eager(self, author: bytes, *, to: bool) -> None:
         put(self.eager, author, to, TREES_MAX)
 
