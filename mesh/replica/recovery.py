@@ -205,6 +205,9 @@ class _Pen:
         leaf, ledger = self._ids.get(old.leaf, old.leaf), self.held.ledger
         if old.kind != KIND_DATA or not leaf or ledger.grant(leaf) is not None:
             return leaf
+        if ledger.authority(b"", old.author) is not None:
+            # A root needs none, and nobody has given it one.
+            return b""
         grants = ledger.grants_to(old.author)
         return next((found for found, held in grants if held.akind != SESSION), leaf)
 

@@ -41,14 +41,15 @@ def test_a_damaged_home_writes_again_though_some_members_never_come(intruders: i
     assert after == {before + 1}
 
 
-def test_what_a_session_wrote_counts_though_its_grant_is_lost() -> None:
+@pytest.mark.parametrize("which", [0, 1], ids=["the founder's", "a member's"])
+def test_what_a_session_wrote_counts_though_its_grant_is_lost(which: int) -> None:
     world = World(5)
     world.spawn(3)
-    host = world.hosts[1]
+    host = world.hosts[which]
     node = host.running.replica.store.root
     world.submit(host, Increment(node, 0, "spent", 4))
     world.run(until_s=world.now_s + 1.0)
-    world.partition({0, 2}, {1})
+    world.partition({0, 1, 2} - {which}, {which})
     # Until its links are known to be dead, what it sends into them may have left.
     world.run(until_s=world.now_s + 60.0)
     world.submit(host, Increment(node, 0, "spent", 3), session="agent")

@@ -6,6 +6,7 @@ from capability.bodies import CAVEAT_SESSION, SESSION
 from capability.entry import Entry
 from capability.ids import session_id
 from capability.keys import SeedSigner
+from capability.verdict import Verdict
 from crdt.codec import encode
 from mesh.core.records import PutEntry, PutMeta
 from mesh.replica.rebuilding import Rebuilt, Remains, rebuild
@@ -92,6 +93,14 @@ def test_it_is_signed_under_the_grant_of_the_node_and_of_no_other_session() -> N
     made = said_again(desk, desk.bob.signer, mine.data(put(desk.task, "f", 1), leaf=LOST))
     assert made.header.leaf == desk.bob.leaf
     assert desk.value("f") == 1
+
+
+def test_a_roots_sessions_need_no_grant_of_its_node() -> None:
+    desk = Desk()
+    made = said_again(desk, desk.root.signer, desk.root.data(put(desk.task, "f", 1), leaf=LOST))
+    assert made.header.leaf == b""
+    judged, _ = desk.node.replica.held.ledger.judge(made.header, made.id)
+    assert judged is Verdict.COUNTS
 
 
 def test_acts_and_who_holds_no_other_grant_keep_the_one_they_name() -> None:
