@@ -102,7 +102,7 @@ class Replica:
         writer = Writer(held, signer, mesh_id, pending)
         writer.blocked = (reader.meta(META_BLOCKED) or b"").decode()
         recovery = Recovery.load(reader, held, signer.public)
-        if recovery.is_active:
+        if recovery.is_active and writer.blocked != PARTED:
             writer.blocked = recovery.sentence(())
         return cls(
             mesh_id=mesh_id,
