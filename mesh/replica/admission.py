@@ -106,7 +106,8 @@ class Admission:
                 those before it in the batch are held (`outcome` of the error), the rest is not
                 looked at.
         """
-        outcome = Outcome()
+        # A proof, or what this node wrote itself, may have introduced somebody since.
+        outcome = self.admit_newcomers(wall_ms=wall_ms)
         for data in batch:
             try:
                 entry = self.notary.read(data)
@@ -162,7 +163,7 @@ class Admission:
         )
 
     def admit_newcomers(self, *, wall_ms: int) -> Outcome:
-        """Look again at what waits of authors whom an own grant has introduced."""
+        """Look again at what waits of authors who were introduced since anything was admitted."""
         outcome = Outcome()
         self._admit(self._of_newcomers(), outcome, wall_ms)
         return outcome

@@ -113,7 +113,6 @@ class Held:
     def hold(self, entry: Entry, *, wall_ms: int) -> tuple[int, tuple[bytes, ...], Change]:
         """Take an entry into the required set: number, touched Worknodes, what it changed."""
         change = self.ledger.add(entry)
-        self.newcomers.extend(change.introduced)
         self.moved.add((entry.header.author, entry.header.lane))
         n = self.table.append(entry.id, entry.header)
         data = self.data_of(entry)
@@ -192,6 +191,7 @@ class Held:
         """Judge anew what *change* bears on and fold again; the Worknodes that were touched."""
         if not change:
             return set()
+        self.newcomers.extend(change.introduced)
         self.moved.update(change.lanes, change.forked, change.ended)
         for author in (*change.introduced, *change.dropped):
             self.moved.update(((author, LANE_AUTHORITY), (author, LANE_DATA)))

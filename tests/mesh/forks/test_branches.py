@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from unittest import mock
 
 import pytest
@@ -139,4 +140,32 @@ def test_whom_a_fork_takes_away_is_served_by_id_and_comes_back() -> None:
         assert {entry.id for entry in said} <= required(host)
         assert host.engine.replica.port.row(by.mal.author, LANE_AUTHORITY).head == granted[0].id
         assert host.engine.replica.state_hash() == before
+    town.follow_the_definitions()
+
+
+def test_what_waits_of_whom_a_proof_introduces_is_let_in() -> None:
+    by = one_forker()
+    ian, jan = hand(by.mesh, "ian"), hand(by.mesh, "jan")
+    base = [*by.base, by.root.grant(ian), by.root.grant(jan)]
+    # Both have granted something to Mal, who forks; each pins another branch.
+    gus, leaves = hand(by.mesh, "gus"), [ian.grant(by.mal), jan.grant(by.mal)]
+    twin, other = by.mal.twin(), by.mal.twin()
+    twin.leaf, other.leaf = (leaf.id for leaf in leaves)
+    left, right = twin.grant(hand(by.mesh, "hal")), other.grant(gus)
+    rival = ian.twin().grant(hand(by.mesh, "kim"))
+    theirs, stamp = jan.pin(right), ian.tips[LANE_AUTHORITY][2]
+    tries = (ian.twin().pin(left, hlc=stamp + at) for at in count(1))
+    # Of two that rank alike the one with the lesser id is heard.
+    mine = next(pin for pin in tries if pin.id < theirs.id)
+    town = Town(by.mesh, [*base, *leaves, left, right, mine, theirs])
+    said = [gus.data(put(by.node, "b", number)) for number in range(2)]
+    ann = town.hosts["ann"].engine.replica
+    town.bring("ann", said[:1])
+    assert not ann.held.ledger.introduced(gus.author)
+    proof = (mine.signed_header, rival.signed_header)
+    town.bring("ann", [proof])
+    assert ann.held.ledger.introduced(gus.author)
+    town.bring("bob", [proof, *said])
+    town.exchange()
+    assert {entry.id for entry in said} <= required(town.hosts["ann"])
     town.follow_the_definitions()
