@@ -26,7 +26,6 @@ from mesh.replica.recovery import (
     META_RECOVER,
     PARTED,
     WAIT_FOR_ALL,
-    WAIT_FOR_ONE,
     encode_kept,
 )
 from mesh.replica.reissue import META_REISSUE, META_REISSUED, META_STRANDED
@@ -313,13 +312,6 @@ def test_two_logs_of_one_home_are_told_apart_for_good() -> None:
     node.run(node.replica.finish())
     assert node.replica.writer.blocked == PARTED, "no sentence takes its place"
     assert node.store.meta(META_BLOCKED) == PARTED.encode()
-    # Nor does a start, and the word of a peer who holds less, even where one is enough.
-    head = desk.node.log()[-1].signed_header
-    node.store.commit([PutMeta(META_RECOVER, WAIT_FOR_ONE)])
-    node.reload()
-    assert node.replica.check_heads([None, head], desk.root.author) == ""
-    node.run(node.replica.finish())
-    assert node.replica.writer.blocked == PARTED
 
 
 def test_a_home_whose_peers_know_more_stops_once() -> None:

@@ -9,9 +9,11 @@ from crdt.codec import decode, encode
 from crdt.hlc import pack
 from mesh.core.effects import Emit
 from mesh.core.limits import SKEW_MS_MAX
-from mesh.core.records import PutSnapshot
+from mesh.core.records import PutMeta, PutSnapshot
 from mesh.replica import snapshot
+from mesh.replica.recovery import META_BLOCKED, META_RECOVER, PARTED, WAIT_FOR_ONE
 from tests.mesh.replica.checks import situation
+from tests.mesh.replica.desk import Desk
 from tests.mesh.replica.hand import Hand, hand, inc, put
 from tests.mesh.replica.stage import Stage
 
@@ -138,3 +140,14 @@ def test_a_snapshot_that_does_not_fit_is_not_used(damage: str) -> None:
     stage.node.store.commit([PutSnapshot(n, data)])
     stage.node.reload()
     assert situation(stage.node) == before
+
+
+def test_a_home_that_ran_twice_stays_stopped_whoever_holds_less_of_its_log() -> None:
+    desk = Desk()
+    node, head = desk.node, desk.node.log()[-1].signed_header
+    marks = (PutMeta(META_BLOCKED, PARTED.encode()), PutMeta(META_RECOVER, WAIT_FOR_ONE))
+    node.store.commit(marks)
+    node.reload()
+    assert node.replica.check_heads([None, head], desk.root.author) == ""
+    node.run(node.replica.finish())
+    assert node.replica.writer.blocked == PARTED
