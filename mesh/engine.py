@@ -356,7 +356,7 @@ class Engine:
     ) -> tuple[Outcome, list[Effect]]:
         """Show entries to the replica and push on what it took."""
         outcome, effects, offence = self.replica.receive(batch, now)
-        if outcome.held:
+        if outcome.held or outcome.brought:
             # Own ones come back to a home that was put back: how far they had left it says anew.
             effects += self._mark_sent() if outcome.own_branch else []
             effects += self.broadcast.new_entries(outcome.held, link, now, hops, outcome.brought)

@@ -12,7 +12,7 @@ from mesh.gossip.limits import AWAITED_MAX, GRAFT_MS, HAVE_DELAY_MS, HAVES_MAX, 
 from mesh.gossip.messages import Graft, Have, Held, Message, Missed, Prune, Push
 from mesh.wire import Unknown, decode_message, encode_message
 from mesh.worknode.reading import register
-from tests.mesh.replica.hand import Hand, create, put
+from tests.mesh.replica.hand import Hand, create, hand, put
 from tests.mesh.swarm import check
 from tests.mesh.swarm.caller import Caller
 from tests.mesh.swarm.host import Host
@@ -113,8 +113,8 @@ def test_before_the_hello_no_message_of_the_tree_counts() -> None:
 def test_a_relayed_entry_goes_on_with_its_hops_and_the_second_copy_is_pruned() -> None:
     world, ann, caller = member_by_hand()
     (link,) = {end[1] for end in world.links_of("ann")}
-    hand = hand_of(world, ann, caller)
-    entry = hand.data(create(ann.engine.replica.store.root, shared=b"mine"))
+    mine = hand_of(world, ann, caller)
+    entry = mine.data(create(ann.engine.replica.store.root, shared=b"mine"))
     caller.tell(Push((entry.encode(),)))
     assert sent(ann, link) == [Push((entry.encode(),), 1)]
     ann.batch([Received(link, encode_message(Push((entry.encode(),), 3)))])
@@ -123,12 +123,26 @@ def test_a_relayed_entry_goes_on_with_its_hops_and_the_second_copy_is_pruned() -
 
 def test_a_pushed_entry_without_its_predecessor_makes_the_receiver_ask_at_once() -> None:
     world, ann, caller = member_by_hand()
-    hand = hand_of(world, ann, caller)
+    mine = hand_of(world, ann, caller)
     made = create(ann.engine.replica.store.root, shared=b"mine")
-    hand.data(made)
-    second = hand.data(put(made.node, "a", "two"))
+    mine.data(made)
+    second = mine.data(put(made.node, "a", "two"))
     answers = caller.answers(Push((second.encode(),)))
     assert [type(message).__name__ for message in answers] == ["Get"]
+
+
+def test_what_waited_is_not_sent_to_who_brought_it() -> None:
+    world, ann, caller = member_by_hand()
+    (link,) = {end[1] for end in world.links_of("ann")}
+    other = hand(world.mesh, "other")
+    grant = hand_of(world, ann, caller).grant(other)
+    made = create(ann.engine.replica.store.root, shared=b"theirs")
+    one, two = other.data(made), other.data(put(made.node, "a", "two"))
+    caller.tell(Push((grant.encode(),)))
+    caller.tell(Push((two.encode(),), 1))
+    ann.batch([Received(link, encode_message(Push((one.encode(),), 1)))])
+    assert ann.engine.replica.port.row(other.author, 1).seq == 2
+    assert sent(ann, caller.link) == []
 
 
 def test_what_a_full_buffer_held_up_is_announced_and_grafted() -> None:
