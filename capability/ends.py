@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 from attrs import define, field
@@ -32,6 +33,8 @@ class _Tally:
 
     seen: int = 0
     dead: list[int] = field(factory=list)
+    #: What the entries that were looked at cite: the grants of the author, and of dead ones any.
+    leaves: set[bytes] = field(factory=set)
 
 
 @define
@@ -58,6 +61,11 @@ class Ends:
         ended = tally is not None and tally.dead and len(tally.dead) >= self.dead_max
         return tally.dead[-1] if ended and tally is not None else None
 
+    def rests_on(self, author: bytes, leaves: AbstractSet[bytes]) -> bool:
+        """Whether the end may be another one if other things are known of these grants."""
+        tally = self._tallies.get(author)
+        return tally is None or not tally.leaves.isdisjoint(leaves)
+
     def forget(self, author: bytes) -> None:
         """What grants to *author* say is another thing now."""
         self._tallies.pop(author, None)
@@ -77,6 +85,8 @@ class Ends:
         tally = self._tallies.setdefault(author, _Tally())
         while tally.seen < len(lane) and len(tally.dead) < self.dead_max:
             tally.seen += 1
-            if self.is_dead(author, *lane.facts(tally.seen)):
+            hlc, leaf = lane.facts(tally.seen)
+            tally.leaves.add(leaf)
+            if self.is_dead(author, hlc, leaf):
                 tally.dead.append(tally.seen)
         return tally

@@ -348,6 +348,9 @@ class Ledger:
         found = []
         passes = (self._links.acts[leaf].passes for leaf in leaves)
         for author in sorted({each.audience for each in passes if each is not None}):
+            if not self._judging.ends.rests_on(author, leaves):
+                # Anybody may grant something to a key that has written for years.
+                continue
             lane = self._lanes.get((author, LANE_DATA))
             was = self._judging.ends.known(author)
             self._judging.ends.forget(author)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from capability.bodies import JOIN
-from capability.entry import Entry
+from capability.entry import LANE_DATA, Entry
 from capability.judging import Judging
 from capability.ledger import Ledger
+from capability.limits import VOID_SUFFIX_MAX
 from capability.links import Act
 from capability.permissions import MEMBER
 from capability.verdict import Verdict
 from tests.capability.story import Log, Mesh, deliver
 
 PINS = 200
+GRANTS = 20
 
 
 @pytest.fixture
@@ -87,6 +89,36 @@ def test_a_join_key_that_goes_on_writing_makes_its_inviter_sign_one_pin(mesh: Me
         deliver(ledger, [door.grant(mesh.log("more"), perms=MEMBER)])
     assert pins == 1
     assert not ledger.join_keys.provisional(mesh.log("guest").author)
+
+
+def test_grants_to_a_key_that_has_written_much_do_not_go_through_its_log(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may sign them, and each session has one: 160 ms each with 100,000 entries before."""
+    ann, mal = mesh.log("ann"), mesh.log("mal")
+    mesh.root.grant(ann)
+    mesh.root.grant(mal)
+    for _ in range(VOID_SUFFIX_MAX + 1):
+        ann.data()
+    ledger = mesh.ledger()
+    looked_at: list[int] = []
+    real = Judging.granted
+
+    def granted(self: Judging, author: bytes, hlc: int, leaf: bytes) -> object:
+        looked_at.append(hlc)
+        return real(self, author, hlc, leaf)
+
+    assert ledger.end(ann.author, LANE_DATA) is None
+    monkeypatch.setattr(Judging, "granted", granted)
+    deliver(ledger, [mal.grant(ann, perms=MEMBER) for _ in range(GRANTS)])
+    assert len(looked_at) <= 2 * GRANTS
+    # One that its entries have cited before it came still tells where the log ends.
+    late = mal.grant(ann, perms=MEMBER)
+    dead = [ann.data(leaf=late.id) for _ in range(VOID_SUFFIX_MAX + 1)]
+    deliver(ledger, dead[:VOID_SUFFIX_MAX])
+    assert ledger.end(ann.author, LANE_DATA) == dead[-2].header.seq
+    deliver(ledger, [late])
+    assert ledger.end(ann.author, LANE_DATA) is None
 
 
 @pytest.mark.parametrize("members", [4, 400])
