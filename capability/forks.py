@@ -71,7 +71,7 @@ class Pins:
             said.append(Statement(act, seq, tip))
             self._tips.setdefault(tip, []).append(act)
 
-    def naming(self, entry_id: bytes) -> Iterable[Act]:
+    def naming(self, entry_id: bytes) -> Sequence[Act]:
         """The held pins that name this entry as a tip, whether or not they count."""
         return self._tips.get(entry_id, ())
 

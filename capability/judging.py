@@ -44,6 +44,8 @@ class Judging:
     ends: Ends = field(init=False)
     #: By audience: how many grants to it count.
     counting: dict[bytes, int] = field(factory=dict)
+    #: By audience: these grants, as they were when last asked for.
+    sorted_to: dict[bytes, tuple[tuple[bytes, Authority], ...]] = field(factory=dict)
     #: Who is introduced now and was not when this was last taken, and the reverse.
     gained: set[bytes] = field(factory=set)
     lost: set[bytes] = field(factory=set)
@@ -188,6 +190,18 @@ class Judging:
 
     # Grants and pins.
 
+    def grants_to(self, author: bytes) -> tuple[tuple[bytes, Authority], ...]:
+        """The grants to *author* that count, by (rank, id). Cost: O(1) until there are others."""
+        known = self.sorted_to.get(author)
+        if known is None:
+            found = [(act, held) for act, held in self.links.held_by(author) if act.counts]
+            found.sort(key=lambda pair: (pair[0].rank, pair[0].id))
+            known = tuple((act.id, held) for act, held in found)
+            if known:
+                # Of strangers, whose keys are free, nothing is remembered.
+                self.sorted_to[author] = known
+        return known
+
     def judge_act(self, act: Act) -> bool:
         """Settle the verdict on a grant or pin; whether that is another one than before."""
         did, was = act.counts, act.verdict
@@ -203,6 +217,7 @@ class Judging:
     def _count(self, audience: bytes, more: int) -> None:
         """One grant more or less to *audience* counts."""
         was = self.introduced(audience)
+        self.sorted_to.pop(audience, None)
         if not (count := self.counting.pop(audience, 0) + more):
             now = audience in self.links.roots
         else:

@@ -221,9 +221,7 @@ class Ledger:
 
     def grants_to(self, author: bytes) -> tuple[tuple[bytes, Authority], ...]:
         """The grants to *author* that count, by (rank, id)."""
-        found = [(act, held) for act, held in self._links.held_by(author) if act.counts]
-        found.sort(key=lambda pair: (pair[0].rank, pair[0].id))
-        return tuple((act.id, held) for act, held in found)
+        return self._judging.grants_to(author)
 
     def members(self) -> tuple[bytes, ...]:
         """Root keys and audiences of member grants that count, sorted. Cost: O(grants)."""
@@ -296,7 +294,7 @@ class Ledger:
         elif lane.fork_seq is None:
             return _NOTHING
         said = self._pins.naming(entry.id) if lane.fork_seq is not None else ()
-        named = binds(said, self._links.held_by(header.author))
+        named = bool(said) and binds(said, self._links.held_by(header.author))
         return self._settle(key, before, resolved=resolved, named=named)
 
     def _settle(

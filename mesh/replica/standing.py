@@ -7,10 +7,11 @@ node: the same rights, but for passing them on. Where none can be made the node'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from capability.authority import Authority, widens
 from capability.bodies import SESSION, Grant
@@ -36,6 +37,9 @@ class Standing:
 
     held: Held
     author: bytes
+    #: What `_by_session` was made of, and what it said.
+    _grants: tuple[tuple[bytes, Authority], ...] = ()
+    _sorted: dict[bytes, list[Authority]] = field(factory=dict)
 
     def tip(self, lane: int) -> tuple[int, bytes]:
         """The last (seq, id) of an own lane."""
@@ -53,14 +57,26 @@ class Standing:
 
     def candidates(self, session: bytes, now: Now) -> list[Authority]:
         """Grants that are in time: the session's own first, then those of the node."""
-        ledger = self.held.ledger
-        root = ledger.authority(b"", self.author)
-        found = [root] if root is not None else []
-        found += [authority for _, authority in ledger.grants_to(self.author)]
-        stamp_ms = self.stamp_ms(now)
-        found = [a for a in found if a.nbf_ms <= stamp_ms < a.exp_ms]
-        own = [a for a in found if session and a.akind == SESSION and session_of(a) == session]
-        return own + [a for a in found if a.akind != SESSION]
+        return list(self._in_time(session, now))
+
+    def _in_time(self, session: bytes, now: Now) -> Iterator[Authority]:
+        root = self.held.ledger.authority(b"", self.author)
+        found, stamp_ms = self._by_session(), self.stamp_ms(now)
+        own = found.get(session, ()) if session else ()
+        for each in chain(own, () if root is None else (root,), found.get(b"", ())):
+            if each.nbf_ms <= stamp_ms < each.exp_ms:
+                yield each
+
+    def _by_session(self) -> dict[bytes, list[Authority]]:
+        """The grants by the session that they are for; those of the node itself by none."""
+        grants = self.held.ledger.grants_to(self.author)
+        if grants is not self._grants:
+            # Anybody may sign grants to this node, and a write must not go through them all.
+            self._grants, self._sorted = grants, {}
+            for _, each in grants:
+                session = session_of(each) if each.akind == SESSION else b""
+                self._sorted.setdefault(session, []).append(each)
+        return self._sorted
 
     def covering(
         self, draft: Sequence[Op], session: bytes, now: Now, *, births: Births
@@ -72,7 +88,7 @@ class Standing:
             Denied: There is none; the message is the reason of the last one tried.
         """
         reason = "this node holds no grant that counts"
-        for authority in self.candidates(session, now):
+        for authority in self._in_time(session, now):
             found = self._first_refusal(draft, authority, session, births)
             if not found:
                 return authority
@@ -113,8 +129,8 @@ class Standing:
         grant = session_grant(under, self.author, session, name)
         if not self.may_pass_on(under, grant, now):
             return None
-        grants = self.held.ledger.grants_to(self.author)
-        if sum(a.akind == SESSION for _, a in grants) >= SESSIONS_MAX:
+        sessions = sum(len(found) for named, found in self._by_session().items() if named)
+        if sessions >= SESSIONS_MAX:
             raise BackPressure(f"this node has {SESSIONS_MAX} named sessions already")
         return grant
 

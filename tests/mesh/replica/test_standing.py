@@ -15,13 +15,14 @@ from capability.bodies import (
 )
 from capability.entry import LANE_AUTHORITY, LANE_DATA
 from capability.ids import session_id
+from capability.links import Act, Links
 from capability.ops import Op
 from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import Now
 from mesh.replica.grants import session_grant
 from mesh.replica.standing import Standing
 from tests.mesh.replica.desk import Desk, field_of
-from tests.mesh.replica.hand import put
+from tests.mesh.replica.hand import hand, put
 from tests.mesh.replica.world import node_of
 
 
@@ -173,3 +174,29 @@ def test_sessions_up_to_the_bound_are_granted(desk: Desk, monkeypatch: pytest.Mo
         desk.node.write(field_of(desk, name), session=name)
     with pytest.raises(BackPressure, match="2 named sessions"):
         standing(desk).wanted_grant(under, session_id("three"), "three", now)
+
+
+def test_grants_that_anybody_signs_to_this_node_are_gone_through_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, 10,000 of them made each write take 67 ms."""
+    mal = hand(desk.mesh, "mal")
+    desk.node.receive([desk.root.grant(mal)])
+    twin, signed = mal.twin(), [mal.grant(desk.bob) for _ in range(30)]
+    looked_at: list[bytes] = []
+    real = Links.held_by
+
+    def held_by(self: Links, author: bytes) -> list[tuple[Act, Authority]]:
+        looked_at.append(author)
+        return real(self, author)
+
+    desk.node.receive(signed)
+    monkeypatch.setattr(Links, "held_by", held_by)
+    for number in range(5):
+        desk.node.write(field_of(desk, "f", number))
+    assert looked_at.count(desk.bob.author) == 1
+    found = standing(desk).candidates(b"", desk.node.now)
+    assert leaves(found) == [desk.bob.leaf, *sorted(grant.id for grant in signed)]
+    # What is remembered goes with what it was made of.
+    desk.node.receive([twin.grant(hand(desk.mesh, "guest"))])
+    assert leaves(standing(desk).candidates(b"", desk.node.now)) == [desk.bob.leaf]
