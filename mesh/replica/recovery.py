@@ -16,18 +16,21 @@ from typing import Final, cast
 
 from attrs import define, evolve, field
 
-from capability.bodies import SESSION
-from capability.data_body import Data, decode_data, encode_data
-from capability.entry import KIND_DATA, Entry, Header, SignedHeader, decode_entry, make_entry
+from capability.data_body import Data, decode_data, encode_data, parse_op
+from capability.entry import KIND_DATA, Entry, SignedHeader, decode_entry, make_entry
 from capability.errors import FormError
 from capability.keys import PUBLIC_BYTES, Signer
 from capability.lane import Place
-from capability.ops import OP_ADD, OP_MULTI_VALUE, OP_REMOVE, STRICT
+from capability.ops import OP_ADD, OP_MULTI_VALUE, OP_REMOVE, STRICT, Create, Op
 from crdt.codec import Value, decode, encode
 from mesh.core.effects import Effect, Log, Persist
+from mesh.core.errors import Denied
+from mesh.core.inputs import Now
 from mesh.core.ports import LogReader
 from mesh.core.records import PutEntry, PutMeta, Record
 from mesh.replica.held import Held
+from mesh.replica.standing import Standing
+from mesh.worknode.store import Birth
 
 #: Whether the home recovers, and whom it waits for.
 META_RECOVER: Final = "recover"
@@ -165,7 +168,7 @@ class _Pen:
         if place is Place.HELD:
             return None
         body = self.body_of(entry)
-        is_as_it_was = (body, self._leaf(entry.header)) == (entry.body, entry.header.leaf)
+        is_as_it_was = (body, self._leaf(entry)) == (entry.body, entry.header.leaf)
         if place is Place.NEXT and is_as_it_was and entry.header.lane not in self._first:
             return entry
         # Also one of which nothing is left: what later ones say of distances is true then.
@@ -193,23 +196,30 @@ class _Pen:
             prev=prev,
             hlc=hlc,
             kind=old.kind,
-            leaf=self._leaf(old),
+            leaf=self._leaf(entry),
             body=body,
         )
         self._ids[entry.id] = made.id
         self.signed_anew += 1
         return made
 
-    def _leaf(self, old: Header) -> bytes:
+    def _leaf(self, entry: Entry) -> bytes:
         """The grant under which it is said now, if the one of a session is nowhere any more."""
-        leaf, ledger = self._ids.get(old.leaf, old.leaf), self.held.ledger
-        if old.kind != KIND_DATA or not leaf or ledger.grant(leaf) is not None:
+        old = entry.header
+        leaf = self._ids.get(old.leaf, old.leaf)
+        if old.kind != KIND_DATA or not leaf or self.held.ledger.grant(leaf) is not None:
             return leaf
-        if ledger.authority(b"", old.author) is not None:
-            # A root needs none, and nobody has given it one.
-            return b""
-        grants = ledger.grants_to(old.author)
-        return next((found for found, held in grants if held.akind != SESSION), leaf)
+        data, standing, now = self.held.data_of(entry), Standing(self.held, old.author), Now(0, 0)
+        draft = _operations(data)
+        fresh = {op.node: _birth(op.payload) for op in draft if isinstance(op.payload, Create)}
+        births = self.held.store.judging_births(fresh)
+        session = data.session if data is not None else b""
+        try:
+            # Not just any: others may have signed grants to this key that allow little.
+            return standing.covering(draft, session, now, births=births).leaf
+        except Denied:
+            known = standing.candidates(session, now)
+            return known[0].leaf if known else leaf
 
     def _moved(self, data: Data, *, age: int, first: int, old: int, new: int) -> bytes:
         """The same operations, as an entry at *new* says them."""
@@ -235,6 +245,15 @@ class _Pen:
         refs = tuple(self._ids.get(ref, ref) for ref in data.refs)
         ops = tuple(map(moved, data.ops))
         return encode_data(evolve(data, refs=refs, ops=ops, registers=None))
+
+
+def _operations(data: Data | None) -> list[Op]:
+    listed = range(len(data.ops)) if data is not None else ()
+    return [op for at in listed if data is not None and (op := parse_op(data, at)) is not None]
+
+
+def _birth(made: Create) -> Birth:
+    return Birth(made.parent, made.key_class, made.key)
 
 
 def former_keys(data: bytes | None) -> frozenset[bytes]:

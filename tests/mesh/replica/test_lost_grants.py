@@ -6,13 +6,14 @@ from capability.bodies import CAVEAT_SESSION, SESSION
 from capability.entry import Entry
 from capability.ids import session_id
 from capability.keys import SeedSigner
+from capability.permissions import READ
 from capability.verdict import Verdict
 from crdt.codec import encode
 from mesh.core.records import PutEntry, PutMeta
 from mesh.replica.rebuilding import Rebuilt, Remains, rebuild
 from mesh.replica.recovery import META_KEPT, WAIT_FOR_ONE, Recovery, encode_kept
 from tests.mesh.replica.desk import Desk
-from tests.mesh.replica.hand import Hand, hand, put
+from tests.mesh.replica.hand import Hand, create, hand, put
 from tests.mesh.replica.stage import Stage
 
 LOST = b"\7" * 32
@@ -91,6 +92,19 @@ def test_it_is_signed_under_the_grant_of_the_node_and_of_no_other_session() -> N
     caveats = ((CAVEAT_SESSION, session_id("other")),)
     desk.node.receive([mine.grant(mine.author, akind=SESSION, caveats=caveats)])
     made = said_again(desk, desk.bob.signer, mine.data(put(desk.task, "f", 1), leaf=LOST))
+    assert made.header.leaf == desk.bob.leaf
+    assert desk.value("f") == 1
+
+
+def test_of_several_grants_it_is_one_under_which_it_counts() -> None:
+    desk = Desk()
+    mine = bobs_hand(desk)
+    # Anybody may sign one to this key that allows next to nothing, and it may come first.
+    desk.node.receive([desk.root.grant(desk.bob.author, perms=READ) for _ in range(3)])
+    (_, first), *_ = desk.node.replica.held.ledger.grants_to(desk.bob.author)
+    assert first.perms == READ
+    data = mine.data(create(desk.task, own=(mine.author, 1)), put(desk.task, "f", 1), leaf=LOST)
+    made = said_again(desk, desk.bob.signer, data)
     assert made.header.leaf == desk.bob.leaf
     assert desk.value("f") == 1
 
