@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import define
 
-from capability.bodies import MEMBER, SESSION, PinRow
+from capability.bodies import MEMBER, PinRow
 from capability.entry import LANE_AUTHORITY, Entry, SignedHeader
 from capability.errors import CapabilityError
 from capability.keys import Signer
@@ -305,10 +305,8 @@ class Replica:
         ledger = self.held.ledger
         if ledger.authority(b"", self.author) is not None:
             return self.port.chain_of(b"")
-        for grant_id, authority in ledger.grants_to(self.author):
-            if authority.akind != SESSION:
-                return self.port.chain_of(grant_id) + self._confirmation(grant_id)
-        return ()
+        grant_id = self.writer.standing.membership()
+        return self.port.chain_of(grant_id) + self._confirmation(grant_id) if grant_id else ()
 
     def _confirmation(self, grant_id: bytes) -> tuple[bytes, ...]:
         pin_id = self.held.ledger.join_keys.confirmation(grant_id)

@@ -14,10 +14,11 @@ from typing import Final
 from attrs import define, field
 
 from capability.authority import Authority, widens
-from capability.bodies import SESSION, Grant
+from capability.bodies import MEMBER, SESSION, Grant
 from capability.entry import KIND_GRANT, LANE_AUTHORITY, LANE_DATA, Header
 from capability.ids import ZERO_ID
 from capability.ops import Op
+from capability.permissions import READ
 from capability.verdict import Verdict
 from crdt.hlc import COUNTER_BITS, milliseconds
 from mesh.core.errors import BackPressure, Denied
@@ -77,6 +78,21 @@ class Standing:
                 session = session_of(each) if each.akind == SESSION else b""
                 self._sorted.setdefault(session, []).append(each)
         return self._sorted
+
+    def membership(self) -> bytes:
+        """
+        The grant to show to whoever does not know this node, empty if there is none.
+
+        Anybody may sign one to this key, with an end or for little: the one that lets it in for
+        the longest is shown, and of equals the one that was held first, its own.
+        """
+        number = self.held.table.number
+        found = (
+            (held.exp_ms, -number[grant_id], grant_id)
+            for grant_id, held in self.held.ledger.grants_to(self.author)
+            if held.akind == MEMBER and held.perms & READ
+        )
+        return max(found, default=(0, 0, b""))[2]
 
     def covering(
         self, draft: Sequence[Op], session: bytes, now: Now, *, births: Births

@@ -11,6 +11,7 @@ from capability.bodies import (
     CAVEAT_GRANTS,
     CAVEAT_ISSUE_BEFORE,
     CAVEAT_SEQ,
+    JOIN,
     SESSION,
 )
 from capability.entry import LANE_AUTHORITY, LANE_DATA
@@ -19,11 +20,12 @@ from capability.links import Act, Links
 from capability.ops import Op
 from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import Now
+from mesh.greeting import read_chain
 from mesh.replica.grants import session_grant
 from mesh.replica.standing import Standing
 from tests.mesh.replica.desk import Desk, field_of
 from tests.mesh.replica.hand import hand, put
-from tests.mesh.replica.world import node_of
+from tests.mesh.replica.world import TODAY_MS, node_of
 
 
 @pytest.fixture
@@ -200,3 +202,20 @@ def test_grants_that_anybody_signs_to_this_node_are_gone_through_once(
     # What is remembered goes with what it was made of.
     desk.node.receive([twin.grant(hand(desk.mesh, "guest"))])
     assert leaves(standing(desk).candidates(b"", desk.node.now)) == [desk.bob.leaf]
+
+
+def test_a_stranger_is_shown_the_grant_that_lets_this_node_in_for_the_longest(desk: Desk) -> None:
+    """Else anybody could have it refused, by a grant of little or with an end that comes first."""
+    newcomer = node_of(desk.mesh, hand(desk.mesh, "new").signer).replica
+    little = [desk.root.grant(desk.bob.author, perms=permissions.COMMENT) for _ in range(3)]
+    brief = [desk.root.grant(desk.bob.author, exp_ms=TODAY_MS) for _ in range(3)]
+    joins = [desk.root.grant(desk.bob.author, akind=JOIN)]
+    desk.node.receive([*little, *brief, *joins, *(desk.root.grant(desk.bob) for _ in range(3))])
+    assert standing(desk).membership() == desk.bob.leaf
+    chain = desk.node.replica.own_chain()
+    evidence = read_chain(chain, newcomer, desk.bob.author)
+    assert evidence.member is not None and evidence.member.id == desk.bob.leaf
+
+
+def test_who_holds_no_grant_shows_none(desk: Desk) -> None:
+    assert Standing(desk.node.replica.held, b"?" * 32).membership() == b""
