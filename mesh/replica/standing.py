@@ -72,9 +72,11 @@ class Standing:
         """The grants by the session that they are for; those of the node itself by none."""
         grants = self.held.ledger.grants_to(self.author)
         if grants is not self._grants:
-            # Anybody may sign grants to this node, and a write must not go through them all.
+            # Anybody may sign grants to this node, and a write must not go through them all. Those
+            # held first come first: its own, which no later one may put in another's hands.
             self._grants, self._sorted = grants, {}
-            for _, each in grants:
+            number = self.held.table.number
+            for _, each in sorted(grants, key=lambda pair: number[pair[0]]):
                 session = session_of(each) if each.akind == SESSION else b""
                 self._sorted.setdefault(session, []).append(each)
         return self._sorted

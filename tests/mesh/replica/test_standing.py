@@ -18,6 +18,7 @@ from capability.entry import LANE_AUTHORITY, LANE_DATA
 from capability.ids import session_id
 from capability.links import Act, Links
 from capability.ops import Op
+from capability.verdict import Verdict
 from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import Now
 from mesh.greeting import read_chain
@@ -198,7 +199,7 @@ def test_grants_that_anybody_signs_to_this_node_are_gone_through_once(
         desk.node.write(field_of(desk, "f", number))
     assert looked_at.count(desk.bob.author) == 1
     found = standing(desk).candidates(b"", desk.node.now)
-    assert leaves(found) == [desk.bob.leaf, *sorted(grant.id for grant in signed)]
+    assert leaves(found) == [desk.bob.leaf, *(grant.id for grant in signed)]
     # What is remembered goes with what it was made of.
     desk.node.receive([twin.grant(hand(desk.mesh, "guest"))])
     assert leaves(standing(desk).candidates(b"", desk.node.now)) == [desk.bob.leaf]
@@ -219,3 +220,19 @@ def test_a_stranger_is_shown_the_grant_that_lets_this_node_in_for_the_longest(de
 
 def test_who_holds_no_grant_shows_none(desk: Desk) -> None:
     assert Standing(desk.node.replica.held, b"?" * 32).membership() == b""
+
+
+def test_a_grant_by_somebody_else_does_not_make_writes_rest_on_him(desk: Desk) -> None:
+    """Else who ranks above its inviter could void what a node writes, by forking his own log."""
+    ann, mal, cec = (hand(desk.mesh, name) for name in ("ann", "mal", "cec"))
+    node = node_of(desk.mesh, cec.signer, desk.node.log()[1:])
+    node.receive([desk.root.grant(mal), desk.bob.grant(ann), ann.grant(cec)])
+    twin = mal.twin()
+    node.receive([mal.grant(cec)])
+    ranks = [held.rank for _, held in node.replica.held.ledger.grants_to(cec.author)]
+    assert ranks == [2, 3]
+    node.write(field_of(desk, "f", 7))
+    last = node.log()[-1]
+    assert last.header.leaf == cec.leaf
+    node.receive([twin.grant(hand(desk.mesh, "guest"))])
+    assert node.replica.held.ledger.judge(last.header, last.id)[0] is Verdict.COUNTS
