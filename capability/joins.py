@@ -45,6 +45,15 @@ class JoinKeys:
                 rows.append(PinRow(audience, lane.tip, None))
         return tuple(rows)
 
+    def invited_under(self, me: bytes, key: bytes) -> bytes:
+        """
+        The leaf under which *me* has invited a join key that `pins_wanted` names.
+
+        Others may have signed grants to the same key: by those no pin of *me* counts.
+        """
+        grants = self.links.invitations(me, key)
+        return next(act.header.leaf for act in grants if act.counts)
+
     def provisional(self, author: bytes) -> bool:
         """
         Whether *author* has joined by a ticket, and nobody has yet confirmed this use of it.

@@ -149,6 +149,10 @@ class Links:
         """The join keys to which *author* gave the right to join, sorted, with those grants."""
         return sorted(self._invited.get(author, {}).items())
 
+    def invitations(self, author: bytes, audience: bytes) -> Sequence[Act]:
+        """The grants by which *author* gave one join key the right to join."""
+        return self._invited.get(author, {}).get(audience, ())
+
     def audiences(self) -> tuple[bytes, ...]:
         """Everybody to whom a held grant is, sorted."""
         return tuple(sorted(self._to))

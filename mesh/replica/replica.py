@@ -172,9 +172,11 @@ class Replica:
         return [key for key, lane in lanes if lane is not None and lane.fork_seq is not None]
 
     def label(self, author: bytes) -> str:
-        """The name that an author's member grant gives it, empty if none is held."""
-        grants = self.held.ledger.grants_to(author)
-        return next((a.grant.label for _, a in grants if a.grant and a.akind == MEMBER), "")
+        """The name that an author's member grant gives it, the first held; empty if none is."""
+        grants, number = self.held.ledger.grants_to(author), self.held.table.number
+        # Anybody may sign a later one, which must not rename it.
+        named = [(number[i], a.grant.label) for i, a in grants if a.grant and a.akind == MEMBER]
+        return min(named, default=(0, ""))[1]
 
     # -- changing -------------------------------------------------------------------------------
 
@@ -265,12 +267,10 @@ class Replica:
 
     def _pin_joins(self, now: Now) -> list[Effect]:
         """The inviter pins the log of a join key at first sight, so that theft shows."""
+        keys = self.held.ledger.join_keys
         by_leaf: dict[bytes, list[PinRow]] = {}
-        for row in self.held.ledger.join_keys.pins_wanted(self.author):
-            for _, authority in self.held.ledger.grants_to(row.author):
-                leaf = authority.chain[-2] if len(authority.chain) > 1 else b""
-                by_leaf.setdefault(leaf, []).append(row)
-                break
+        for row in keys.pins_wanted(self.author):
+            by_leaf.setdefault(keys.invited_under(self.author, row.author), []).append(row)
         effects: list[Effect] = []
         for leaf in sorted(by_leaf):
             effects += self.writer.pin(by_leaf[leaf], leaf, now)

@@ -236,3 +236,13 @@ def test_a_grant_by_somebody_else_does_not_make_writes_rest_on_him(desk: Desk) -
     assert last.header.leaf == cec.leaf
     node.receive([twin.grant(hand(desk.mesh, "guest"))])
     assert node.replica.held.ledger.judge(last.header, last.id)[0] is Verdict.COUNTS
+
+
+def test_a_later_grant_by_somebody_else_does_not_rename_a_member(desk: Desk) -> None:
+    mal, cec = hand(desk.mesh, "mal"), hand(desk.mesh, "cec")
+    desk.node.receive([desk.root.grant(mal), desk.bob.grant(cec, label="cec")])
+    by_mal = [mal.grant(cec, label=f"a thief {number}") for number in range(4)]
+    desk.node.receive(by_mal)
+    assert min(by_mal, key=lambda entry: entry.id).id < cec.leaf
+    assert desk.node.replica.label(cec.author) == "cec"
+    assert desk.node.replica.label(b"?" * 32) == ""
