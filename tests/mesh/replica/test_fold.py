@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from capability.entry import LANE_DATA, Entry
+from capability.ops import Op
+from mesh.replica import fold as module
+from mesh.replica.judge import Judgement, judge
 from mesh.worknode.cells import SET, DotCell
 from tests.mesh.replica.checks import observer
-from tests.mesh.replica.hand import add, rem
+from tests.mesh.replica.hand import add, create, inc, put, rem
 from tests.mesh.replica.stage import Stage
 from tests.mesh.replica.world import Node
 
@@ -50,6 +53,62 @@ def test_what_is_folded_again_is_told_to_nobody() -> None:
     assert fold.drafts == []
     assert not fold.is_quiet
     assert stage.node.replica.state_hash() == before
+
+
+def test_what_waits_goes_up_its_path_without_being_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A member could let thousands wait, and show the path to them from below."""
+    stage = Stage()
+    births = [create(stage.top, shared=b"0")]
+    for at in range(1, 4):
+        births.append(create(births[-1].node, shared=b"%d" % at))
+    stage.node.receive([stage.bob.data(put(births[-1].node, "f", at)) for at in range(3)])
+    fold = stage.node.replica.held.fold
+
+    def judged(*_: object, **__: object) -> None:
+        raise AssertionError("judged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "judge", judged)
+        for at in (3, 2, 1):
+            stage.node.receive([stage.root.data(births[at], leaf=b"\7" * 32)])
+            assert {node: len(ops) for node, ops in fold.waiting.items()} == {
+                births[at - 1].node: 3
+            }
+    stage.node.receive([stage.root.data(births[0])])
+    assert fold.waiting == {}
+    assert fold.undecided == 0
+
+
+def test_bodies_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BODIES_MAX", 2)
+    stage = Stage()
+    fold = stage.node.replica.held.fold
+    for n in (1, 2, 3, 3):
+        entry = stage.node.log()[n - 1]
+        assert fold._body(n, entry) == fold.data_of(entry)
+    assert list(fold._bodies) == [2, 3]
+
+
+def test_what_was_allowed_is_not_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ALLOWED_MAX", 2)
+    stage = Stage()
+    made = [create(stage.top, shared=b"%d" % at) for at in range(3)]
+    stage.node.receive([stage.root.data(*made)])
+    one, two, three = (op.node for op in made)
+    judged: list[bytes] = []
+
+    def judging(op: Op, **what: object) -> Judgement:
+        judged.append(op.node)
+        return judge(op, **what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "judge", judging)
+    for node in (one, one, two, one, three, three):
+        stage.node.receive([stage.bob.data(inc(node, "n", 1))])
+    # When more than two were remembered it began anew.
+    assert judged == [one, two, three, three]
+    assert not stage.refused
 
 
 def tip_of(entry: Entry) -> tuple[int, bytes]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from capability.entry import Entry
-from crdt.hlc import pack
+from crdt.codec import Value, decode, encode
+from crdt.hlc import Clock, pack
 from mesh.core.limits import SKEW_MS_MAX
+from mesh.replica import snapshot
+from mesh.replica.held import Held
+from mesh.replica.snapshot import FOLD_VERSION, Basis, Unreadable
 from mesh.worknode.cells import REGISTER, RegisterCell
+from mesh.worknode.store import Store
 from tests.mesh.replica.checks import observer, situation
-from tests.mesh.replica.hand import create, hand, put
+from tests.mesh.replica.hand import create, hand, move, put
 from tests.mesh.replica.stage import Stage
 from tests.mesh.replica.world import Node
 
@@ -97,3 +104,88 @@ def test_what_rests_on_a_birth_that_is_required_no_more_waits_again() -> None:
     grant = stage.root.grant(carol)
     stage.node.receive([stage.bob.data(op), grant, carol.data(put(op.node, "f", 1))])
     assert settled(stage, op.node, twin.data(put(stage.task, "g", 1))) == (1, None)
+
+
+# By itself: what is in it, and what is not taken for one.
+
+RULES = 7
+
+
+def eventful() -> Stage:
+    """A stage with something of each kind that a snapshot has."""
+    stage = Stage()
+    carol = hand(stage.mesh, "carol")
+    below, unborn = create(stage.task, shared=b"below"), create(stage.top, shared=b"unborn")
+    stage.node.receive(
+        [
+            stage.root.grant(carol),
+            stage.bob.data(below, move(below.node, stage.top, b"\x40")),
+            stage.bob.data(put(unborn.node, "f", 1), put(unborn.node, "g", 1)),
+            stage.bob.data(put(stage.task, "f", 1), hlc=pack(stage.node.now.wall_ms * 2, 0)),
+            carol.twin().data(put(stage.task, "f", 1)),
+            carol.data(put(stage.task, "f", 2)),
+        ]
+    )
+    return stage
+
+
+def empty(stage: Stage) -> Held:
+    """The log of *stage*, of which nothing is folded."""
+    held = stage.node.replica.held
+    store = Store(stage.top, held.table.order, held.table.dot_id)
+    return Held(held.ledger, held.table, store, Clock(), held.reader, held.author)
+
+
+def changed(data: bytes, at: int, value: Value) -> bytes:
+    """The snapshot with another *value* in one place."""
+    parts = decode(data, size_max=len(data))
+    assert isinstance(parts, tuple)
+    return encode((*parts[:at], value, *parts[at + 1 :]))
+
+
+@pytest.mark.parametrize("page", [1, 3, 512])
+def test_all_of_a_fold_comes_back(page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "_PAGE_ROWS", page)
+    stage = eventful()
+    held, found = stage.node.replica.held, empty(stage)
+    table, births = held.table, held.store.births
+    basis = snapshot.restore(found, snapshot.dump(held, rules=RULES), n=table.last, rules=RULES)
+    assert basis == Basis(bytes(table.verdicts), bytes(table.required), frozenset(table.parked))
+    assert 0 in basis.required[1:] and len(basis.parked) == 1
+    assert len(births) == 2 and found.store.births == births
+    assert dict(found.store.worknodes) == dict(held.store.worknodes)
+    assert [found.store.parent(node) for node in births] == [stage.top] * 2
+    assert list(map(len, held.fold.waiting.values())) == [2]
+    assert found.fold.waiting == held.fold.waiting
+    assert found.hash.leaves == held.hash.leaves
+    found.hash.update(found.store)
+    assert found.hash.value(1) == stage.node.replica.state_hash()
+
+
+def test_what_is_of_another_version_or_length_is_not_touched() -> None:
+    stage = eventful()
+    held, found = stage.node.replica.held, empty(stage)
+    last, good = held.table.last, snapshot.dump(held, rules=RULES)
+    verdicts, required = bytes(held.table.verdicts), bytes(held.table.required)
+    for data, n in (
+        (changed(good, 0, FOLD_VERSION + 1), last),
+        (changed(good, 1, RULES + 1), last),
+        (changed(good, 2, (verdicts, required[1:])), last),
+        (changed(good, 2, (verdicts[1:], required)), last),
+        (good, last + 1),
+        (good, last - 1),
+        (good[:-1], last),
+        (encode(7), last),
+    ):
+        assert snapshot.restore(found, data, n=n, rules=RULES) is None
+    assert (found.store.births, dict(found.store.worknodes), found.fold.waiting) == ({}, {}, {})
+    assert snapshot.restore(found, good, n=last, rules=RULES) is not None
+
+
+@pytest.mark.parametrize("at", range(3, 7))
+def test_what_says_to_be_of_this_version_and_is_not_is_told(at: int) -> None:
+    stage = eventful()
+    held = stage.node.replica.held
+    bad = changed(snapshot.dump(held, rules=RULES), at, 7)
+    with pytest.raises(Unreadable, match="TypeError: "):
+        snapshot.restore(empty(stage), bad, n=held.table.last, rules=RULES)
