@@ -10,7 +10,7 @@ from mesh.replica import fold as module
 from mesh.replica.judge import Judgement, judge
 from mesh.worknode.cells import SET, DotCell
 from tests.mesh.replica.checks import observer
-from tests.mesh.replica.hand import add, create, inc, put, rem
+from tests.mesh.replica.hand import add, create, hand, inc, put, rem
 from tests.mesh.replica.stage import Stage
 from tests.mesh.replica.world import Node
 
@@ -92,8 +92,9 @@ def test_bodies_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_allowed_is_not_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ALLOWED_MAX", 2)
     stage = Stage()
+    # The Worknode of the stage is remembered, too.
+    monkeypatch.setattr(module, "_ALLOWED_MAX", 3)
     made = [create(stage.top, shared=b"%d" % at) for at in range(3)]
     stage.node.receive([stage.root.data(*made)])
     one, two, three = (op.node for op in made)
@@ -106,9 +107,21 @@ def test_what_was_allowed_is_not_judged_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "judge", judging)
     for node in (one, one, two, one, three, three):
         stage.node.receive([stage.bob.data(inc(node, "n", 1))])
-    # When more than two were remembered it began anew.
+    # When more than that were remembered it began anew.
     assert judged == [one, two, three, three]
     assert not stage.refused
+
+
+def test_permissions_are_remembered_of_so_many_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    monkeypatch.setattr(module, "_ALLOWED_GRANTS_MAX", 2)
+    allowed = stage.node.replica.held.fold._allowed
+    assert list(allowed) == [(stage.bob.leaf, stage.bob.author)]
+    stage.node.receive([stage.root.data(inc(stage.task, "n", 1))])
+    assert len(allowed) == 2
+    carol = hand(stage.mesh, "carol")
+    stage.node.receive([stage.root.grant(carol), carol.data(inc(stage.task, "n", 1))])
+    assert list(allowed) == [(carol.leaf, carol.author)]
 
 
 def tip_of(entry: Entry) -> tuple[int, bytes]:
