@@ -71,7 +71,7 @@ class Parts:
     recorder: Recorder | None
     #: What others are told to dial, if somebody has said so; else it is where this listens.
     advertise: Sequence[Address] | None = None
-    scope: trio.CancelScope = field(factory=lambda: trio.CancelScope(shield=True))
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     def advertised(self) -> tuple[Address, ...]:
         """What others are told to dial, by the addresses that the machine has now."""
@@ -83,10 +83,10 @@ class Parts:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """
-        Run until `scope` is cancelled, and only then.
+        Run until `scope` is cancelled, and, once it has started, only then.
 
         Shielded from whoever cancels the node's user, so that links and engine are still there
-        while the node says goodbye.
+        while the node says goodbye. One that is cancelled while it starts has nobody to say it to.
         """
         with self.scope:
             async with trio.open_nursery() as nursery:
@@ -97,6 +97,9 @@ class Parts:
                     nursery.start_soon(self.discovery.run)
                 software = ("software", self.config.software)
                 self.log(Log("info", "node.started", (("listen", self.bound), software)))
+                # Whom nobody takes over would wait behind the shield for ever.
+                await trio.lowlevel.checkpoint_if_cancelled()
+                self.scope.shield = True
                 task_status.started()
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from mesh.core.errors import Conflict, NotFound, Precondition
 from mesh.core.inputs import LOCAL
 from mesh.core.writes import Create, SetRegister
 from mesh.node.clock import wall_ms
+from mesh.node.driver import Driver
 from mesh.node.node import Node, open_node
 from mesh.node.parts import replay
 from mesh.node.setup import init_mesh, prepare_join
@@ -145,6 +146,31 @@ async def test_a_cancelled_node_still_seals_and_stops_in_order(tmp_path: Path) -
     with SqliteStore(Home(home).database_path) as store:
         assert store.pending() == []
         assert store.last_n() == 2
+
+
+async def test_a_node_that_is_cancelled_while_it_starts_gives_its_home_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = founded(tmp_path / "a")
+    is_starting = trio.Event()
+
+    async def slow(self: object, task_status: object = None) -> None:
+        is_starting.set()
+        await trio.sleep(5)
+        raise AssertionError("nobody could end it")
+
+    async def enter() -> None:
+        async with open_node(home, listen=LOOPBACK, mdns=False):
+            raise AssertionError("it has not started")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "run", slow)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(enter)
+            await is_starting.wait()
+            nursery.cancel_scope.cancel()
+    async with open_node(home, listen=LOOPBACK, mdns=False) as node:
+        await create(node, "one")
 
 
 async def test_subscribers_resume_across_restarts(tmp_path: Path) -> None:
