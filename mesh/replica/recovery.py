@@ -23,6 +23,7 @@ from capability.keys import PUBLIC_BYTES, Signer
 from capability.lane import Place
 from capability.ops import OP_ADD, OP_MULTI_VALUE, OP_REMOVE, STRICT, Create, Op
 from crdt.codec import Value, decode, encode
+from crdt.hlc import milliseconds
 from mesh.core.effects import Effect, Log, Persist
 from mesh.core.errors import Denied
 from mesh.core.inputs import Now
@@ -167,6 +168,8 @@ class _Pen:
         place = self.held.ledger.continues(entry.header, entry.id)
         if place is Place.HELD:
             return None
+        # Before a grant is looked for, which has to be in time for its stamp.
+        self.held.clock.observe(entry.header.hlc)
         body = self.body_of(entry)
         is_as_it_was = (body, self._leaf(entry)) == (entry.body, entry.header.leaf)
         if place is Place.NEXT and is_as_it_was and entry.header.lane not in self._first:
@@ -179,7 +182,6 @@ class _Pen:
         first = self._first.setdefault(old.lane, old.seq)
         held = self.held.ledger.lane(old.author, old.lane)
         seq, prev = held.tip if held is not None else (0, self.mesh_id)
-        self.held.clock.observe(old.hlc)
         hlc = self.held.clock.tick(0)
         if old.kind == KIND_DATA:
             try:
@@ -196,18 +198,18 @@ class _Pen:
             prev=prev,
             hlc=hlc,
             kind=old.kind,
-            leaf=self._leaf(entry),
+            leaf=self._leaf(entry, hlc),
             body=body,
         )
         self._ids[entry.id] = made.id
         self.signed_anew += 1
         return made
 
-    def _leaf(self, entry: Entry) -> bytes:
-        """The grant under which it is said now, if the one of a session is nowhere any more."""
+    def _leaf(self, entry: Entry, hlc: int | None = None) -> bytes:
+        """The grant under which it is said now: its own, unless that is nowhere any more."""
         old = entry.header
         leaf = self._ids.get(old.leaf, old.leaf)
-        if old.kind != KIND_DATA or not leaf or self.held.ledger.grant(leaf) is not None:
+        if old.kind != KIND_DATA or not leaf or self._serves(leaf, old.author, hlc):
             return leaf
         data, standing, now = self.held.data_of(entry), Standing(self.held, old.author), Now(0, 0)
         draft = _operations(data)
@@ -220,6 +222,13 @@ class _Pen:
         except Denied:
             known = standing.candidates(session, now)
             return known[0].leaf if known else leaf
+
+    def _serves(self, leaf: bytes, author: bytes, hlc: int | None) -> bool:
+        """Whether a grant is held, and what is signed anew with the stamp *hlc* counts by it."""
+        if hlc is None:
+            return self.held.ledger.grant(leaf) is not None
+        under = self.held.ledger.authority(leaf, author)
+        return under is not None and under.nbf_ms <= milliseconds(hlc) < under.exp_ms
 
     def _moved(self, data: Data, *, age: int, first: int, old: int, new: int) -> bytes:
         """The same operations, as an entry at *new* says them."""

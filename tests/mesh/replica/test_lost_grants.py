@@ -12,7 +12,7 @@ from crdt.codec import encode
 from mesh.core.records import PutEntry, PutMeta
 from mesh.replica.rebuilding import Rebuilt, Remains, rebuild
 from mesh.replica.recovery import META_KEPT, WAIT_FOR_ONE, Recovery, encode_kept
-from tests.mesh.replica.desk import Desk
+from tests.mesh.replica.desk import Desk, field_of
 from tests.mesh.replica.hand import Hand, create, hand, put
 from tests.mesh.replica.stage import Stage
 
@@ -132,3 +132,28 @@ def test_what_a_root_says_by_itself_it_says_by_itself_again() -> None:
     kept = desk.root.data(put(desk.task, "f", 1))
     assert kept.header.leaf == b""
     assert said_again(desk, desk.root.signer, kept) == kept
+
+
+def test_what_is_signed_anew_rests_on_a_grant_that_is_in_time_by_then() -> None:
+    desk = Desk()
+    brief = desk.root.grant(desk.bob.author, exp_ms=desk.node.now.wall_ms + 1_000)
+    mine = bobs_hand(desk)
+    desk.node.receive([brief])
+    kept = mine.data(put(desk.task, "f", 1), leaf=brief.id)
+    desk.node.tick(2_000)
+    # What its peers hold of the log in its place.
+    desk.node.write(field_of(desk, "g", 2))
+    made = said_again(desk, desk.bob.signer, kept)
+    assert made.header.leaf == desk.bob.leaf
+    assert desk.value("f") == 1
+
+
+def test_what_is_as_it_was_keeps_a_grant_that_has_ended_since() -> None:
+    desk = Desk()
+    brief = desk.root.grant(desk.bob.author, exp_ms=desk.node.now.wall_ms + 1_000)
+    kept = bobs_hand(desk).data(put(desk.task, "f", 1), leaf=brief.id)
+    desk.node.receive([brief])
+    desk.node.tick(2_000)
+    desk.node.replica.held.clock.tick(desk.node.now.wall_ms)
+    assert said_again(desk, desk.bob.signer, kept) == kept
+    assert desk.value("f") == 1
