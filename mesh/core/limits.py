@@ -13,6 +13,9 @@ SKEW_MS_MAX: Final = 60_000
 FLUSH_INTERVAL_MS: Final = 10_000
 #: LOCAL rows that wait to be sealed; beyond, they are sealed at once.
 PENDING_ROWS_MAX: Final = 10_000
+#: Remembered entries of LOCAL rows that were sealed before a peer's word, over all starts until one
+#: speaks. A guess: the rows of one start.
+EARLY_ENTRIES_MAX: Final = 10_000
 #: Operations in one sealed group; below `capability.limits.OPS_MAX`, so that bodies stay small.
 GROUP_OPS_MAX: Final = 1_000
 #: Bytes of encoded ops at which a group is sealed: an entry stays well below its own bound.

@@ -20,7 +20,7 @@ from capability.ids import WORKNODE_BYTES
 from capability.limits import NAME_BYTES_MAX
 from capability.ops import Op
 from crdt.codec import INT_MAX, Value, decode, encode
-from mesh.core.limits import TEXT_BYTES_MAX
+from mesh.core.limits import EARLY_ENTRIES_MAX, TEXT_BYTES_MAX
 from mesh.core.records import DeletePending, PutMeta, Record
 from mesh.core.writes import Append, Increment, SetRegister
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
@@ -104,8 +104,8 @@ class PendingRows:
     due_ms: int | None = None
     #: Rows up to this slot wait for a peer's word (`mesh.replica.found`).
     found_until: int = 0
-    #: What of these an operation sealed before that word: the entries, all of such rows. Each
-    #: took a row that was found, so there are no more than `PENDING_ROWS_MAX`.
+    #: What of these an operation sealed before that word: the entries, all of such rows, the
+    #: first `EARLY_ENTRIES_MAX` of them.
     early: list[bytes] = field(factory=list)
     _by_node: dict[bytes, list[int]] = field(factory=dict)
 
@@ -179,8 +179,10 @@ class PendingRows:
         records: list[Record] = [DeletePending(tuple(slots))]
         if min(slots) <= self.found_until:
             assert max(slots) <= self.found_until, "what was found has an entry of its own"
-            self.early.append(entry_id)
-            records.append(PutMeta(META_EARLY, encode(tuple(self.early))))
+            # What came with a copy was sealed first; later starts find what was written here.
+            if len(self.early) < EARLY_ENTRIES_MAX:
+                self.early.append(entry_id)
+                records.append(PutMeta(META_EARLY, encode(tuple(self.early))))
         return records
 
     def drop(self, slots: list[int]) -> None:

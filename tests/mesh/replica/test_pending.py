@@ -337,3 +337,16 @@ def test_a_damaged_fork_proof_is_named_at_the_start(data: bytes) -> None:
     with pytest.raises(StorageError, match="a fork proof cannot be read") as caught:
         desk.node.reload()
     assert "mesh doctor" in caught.value.hint
+
+
+def test_early_entries_are_remembered_up_to_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start off line finds rows anew, so that there may be more of them than rows."""
+    monkeypatch.setattr("mesh.replica.pending.EARLY_ENTRIES_MAX", 2)
+    rows = PendingRows()
+    ids = [bytes([number]) * 32 for number in range(4)]
+    for slot, entry_id in enumerate(ids, start=1):
+        rows.found_until = slot
+        records = rows.sealed(entry_id, [slot])
+        assert records[0] == DeletePending((slot,))
+        assert len(records) == (2 if slot <= 2 else 1)
+    assert rows.early == ids[:2]
