@@ -206,6 +206,8 @@ class Replica:
             self._stop_writing(RESTORED)
             effects.append(Log("error", "home.restored", ()))
         outcome.records += self._proofs(outcome)
+        if self.author in outcome.introduced and self.pending.rows:
+            self.pending.due_ms = now.mono_ms  # They may be sealed again.
         if outcome.records:
             effects.append(Persist(tuple(outcome.records)))
         for r in outcome.refused:

@@ -108,7 +108,8 @@ class Writer:
         authority = self.standing.covering(draft, session, now, births=births)
         # Everything that may refuse stands above this line: from here on something changes.
         authority, effects = self.open_session(authority, request.session, now)
-        if request.level == LOCAL and all(isinstance(w, LocalWrite) for w in request.writes):
+        may_wait = request.level == LOCAL and not self._ends_soon(authority, now)
+        if may_wait and all(isinstance(w, LocalWrite) for w in request.writes):
             return effects + self._put_rows(request, now)
         effects += self._seal_overlaid(request, now)
         if not draft:
@@ -132,6 +133,11 @@ class Writer:
                 "this node's own log has forked, so nothing more of it counts",
                 hint="run `mesh doctor`",
             )
+
+    def _ends_soon(self, authority: Authority, now: Now) -> bool:
+        """Whether a row that is written now might be sealed after the end of its grant."""
+        # Twice the time, since a tick may be late.
+        return authority.exp_ms - self.standing.stamp_ms(now) <= 2 * FLUSH_INTERVAL_MS
 
     def _answer(self, request: int, created: tuple[bytes, ...]) -> list[Effect]:
         if self.group is not None:

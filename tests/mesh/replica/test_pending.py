@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from capability.verdict import Verdict
 from crdt.codec import INT_MAX, encode
 from mesh.core.effects import Log, Persist, Reply
 from mesh.core.errors import StorageError
@@ -15,7 +16,8 @@ from mesh.replica.pending import META_EARLY, PendingRows, Row, decode_row
 from mesh.replica.writer import Submitted
 from tests.mesh.replica.checks import observer
 from tests.mesh.replica.desk import Desk, entries_of, field_of
-from tests.mesh.replica.hand import put
+from tests.mesh.replica.hand import hand, put
+from tests.mesh.replica.world import node_of
 
 NODE = b"n" * 16
 
@@ -277,6 +279,38 @@ def test_what_can_no_longer_be_sealed_at_all_is_kept() -> None:
     assert desk.node.replica.counts()["pending"] == 2
     desk.node.reload()
     assert desk.node.replica.counts()["pending"] == 2
+
+
+def test_what_was_kept_is_sealed_when_this_node_has_a_right_again() -> None:
+    desk = Desk()
+    ann, cec = hand(desk.mesh, "ann"), hand(desk.mesh, "cec")
+    node = node_of(desk.mesh, cec.signer, desk.node.log()[1:])
+    node.receive([desk.root.grant(ann)])
+    twin = ann.twin()
+    node.receive([granted := ann.grant(cec)])
+    node.write(field_of(desk, "a"), level=LOCAL)
+    node.receive([twin.grant(b"\1" * 32)])
+    node.run(node.replica.seal_pending(node.now))
+    assert (node.replica.counts()["pending"], node.replica.pending.due_ms) == (1, None)
+    node.receive([desk.root.pin(granted)])
+    assert node.replica.pending.due_ms == node.now.mono_ms
+    node.run(node.replica.seal_pending(node.now) + node.replica.seal())
+    assert node.replica.counts()["pending"] == 0
+
+
+@pytest.mark.parametrize("left_ms", [2 * FLUSH_INTERVAL_MS, 2 * FLUSH_INTERVAL_MS + 1])
+def test_a_local_write_is_sealed_before_its_grant_ends(left_ms: int) -> None:
+    desk = Desk()
+    cec = hand(desk.mesh, "cec")
+    node = node_of(desk.mesh, cec.signer, desk.node.log()[1:])
+    node.receive([desk.root.grant(cec, exp_ms=node.now.wall_ms + left_ms)])
+    node.write(field_of(desk, "a"), level=LOCAL)
+    assert node.replica.counts()["pending"] == (left_ms > 2 * FLUSH_INTERVAL_MS)
+    node.tick(left_ms)
+    node.run(node.replica.seal_pending(node.now) + node.replica.seal())
+    last = node.log()[-1]
+    judged, _ = node.replica.held.ledger.judge(last.header, last.id)
+    assert (judged is Verdict.COUNTS) == (left_ms == 2 * FLUSH_INTERVAL_MS)
 
 
 def test_a_restart_never_repeats_a_stamp_though_the_wall_clock_stepped_back() -> None:

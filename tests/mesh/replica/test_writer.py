@@ -247,12 +247,13 @@ def test_a_failed_commit_leaves_nothing() -> None:
 def test_an_own_entry_that_will_not_count_is_not_in_the_state() -> None:
     desk = Desk(new_mesh("short"))
     carol = hand(desk.mesh, "carol")
-    grant = desk.root.grant(carol, exp_ms=TODAY_MS + 5_000)
+    grant = desk.root.grant(carol, exp_ms=TODAY_MS + 30_000)
     node = node_of(desk.mesh, carol.signer, [*desk.node.log()[1:], grant])
     write = SetRegister(desk.task, 0, "f", "late")
     node.write(write, level=LOCAL)
     before = node.replica.state_hash()
-    node.tick(10_000)
+    # The machine slept.
+    node.tick(40_000)
     effects = node.replica.seal_pending(node.now)
     said = [(e.level, e.event, dict(e.fields)) for e in effects if isinstance(e, Log)]
     node.run(effects)
