@@ -331,10 +331,12 @@ class Reconcile:
         return effects
 
     def sync_now(self, now: Now) -> list[Effect]:
-        """Compare with everyone now, whatever pause was being kept."""
+        """Compare with everyone now, whatever pause was being kept, and whatever was found."""
         effects: list[Effect] = []
         for _, session in self._all():
             session.exchange_ms = session.trust_ms = now.mono_ms
+            # Whoever asks wants to know of now; the peer may hold more than it did then.
+            session.equal_version = None
             if not session.busy:
                 effects += self._comparison.ask(session, now)
         return effects

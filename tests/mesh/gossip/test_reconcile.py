@@ -346,6 +346,21 @@ def test_sync_now_asks_every_link() -> None:
     ]
 
 
+def test_sync_now_does_not_answer_with_what_was_found_before() -> None:
+    entries = chain(AUTHORS[0], 2)
+    world = World(a=FakeReplica(entries[:1]), b=FakeReplica(entries[:1]))
+    world.connect("a", "b")
+    world.run_until(world.in_sync, for_ms=2 * REPAIR_INTERVAL_MS)
+    asker = world.peers["b"].reconcile
+    # What the peer holds since then has been pushed to nobody.
+    assert world.peers["a"].replica.take(entries[1]) == "held"
+    world.execute("b", asker.sync_now(world.now))
+    assert not asker.status()[0].in_sync, "the peer has not said anything yet"
+    world.settle()
+    assert asker.status()[0].in_sync
+    assert world.equal()
+
+
 def decode(effect: object) -> object:
     assert isinstance(effect, Send)
     return decode_message(effect.data, size_max=1 << 20)
