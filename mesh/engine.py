@@ -265,13 +265,11 @@ class Engine:
             return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, error.message)
         if isinstance(message, Goodbye):
             return self._goodbye(link, state, message)
-        if isinstance(message, Unknown):
-            return []
         if state.hello is None or isinstance(message, Hello):
             if state.hello is not None or not isinstance(message, Hello):
                 return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, "hello comes first, once")
             return self._hello(link, state, message, now)
-        return self._message(link, message, now)
+        return [] if isinstance(message, Unknown) else self._message(link, message, now)
 
     def _goodbye(self, link: int, state: LinkState, message: Goodbye) -> list[Effect]:
         self._forget(link)

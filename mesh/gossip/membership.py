@@ -318,7 +318,9 @@ class Membership:
     # Dials
 
     def _may_dial(self) -> bool:
-        return len(self._dials) < DIALS_MAX and len(self._links) < LINKS_MAX
+        # Whoever has not shown a grant makes room for whom this node calls, too.
+        has_room = len(self._links) < LINKS_MAX or self._oldest_idle() is not None
+        return has_room and len(self._dials) < DIALS_MAX
 
     def _dial_due(self, now: Now) -> list[Effect]:
         due = [t for t in self._targets.values() if t.idle and t.next_ms <= now.mono_ms]

@@ -6,14 +6,18 @@ from random import Random
 from time import perf_counter
 
 from capability.keys import SeedSigner
+from crdt.codec import encode
 from crdt.hlc import pack
-from mesh.core.effects import Disconnect
-from mesh.core.inputs import LinkClosed, LinkOpened, Now
+from mesh.core.effects import Connect, Disconnect
+from mesh.core.inputs import DialFailed, LinkClosed, LinkOpened, Now, Tick
 from mesh.core.limits import LINKS_MAX, SKEW_MS_MAX
 from mesh.gossip.membership import Membership
+from mesh.gossip.targets import Target
 from tests.mesh.replica.hand import inc
 from tests.mesh.replica.stage import Stage
 from tests.mesh.replica.world import TODAY_MS, seed
+from tests.mesh.swarm.caller import Caller
+from tests.mesh.swarm.scenes import pair
 
 
 def test_strangers_who_say_nothing_do_not_keep_members_out() -> None:
@@ -32,6 +36,33 @@ def test_strangers_who_say_nothing_do_not_keep_members_out() -> None:
     assert not members.holds(2)
     members.handle(LinkClosed(2, "turned out"), now)
     assert members.holds(1_000)
+
+
+def test_strangers_who_say_nothing_do_not_keep_a_node_from_calling_members() -> None:
+    target = Target(seed("friend"), 0)
+    target.add(("10.0.0.1", 7001))
+    members = Membership(b"\0" * 32, ((target.node, target.encode()),), Random(1))
+    now = Now(1_000, TODAY_MS)
+    members.handle(DialFailed(("10.0.0.1", 7001), "refused"), now)
+    for link in range(1, LINKS_MAX + 1):
+        opened = LinkOpened(link, SeedSigner(seed(f"{link}")).public, False, None, b"h" * 32)
+        members.handle(opened, now)
+    later = Now(60_000, TODAY_MS)
+    members.handle(DialFailed(("10.0.0.1", 7001), "refused"), later)
+    assert members.deadline is not None
+    again = members.handle(Tick(), Now(members.deadline, TODAY_MS))
+    assert again == [Connect(("10.0.0.1", 7001), target.node)]
+    met = LinkOpened(1_000, target.node, True, ("10.0.0.1", 7001), b"h" * 32)
+    assert Disconnect(1, "too many links") in members.handle(met, later)
+    assert members.holds(1_000)
+
+
+def test_a_stranger_who_speaks_of_what_nobody_knows_is_sent_away() -> None:
+    """Whoever had said anything at all could stay for ever."""
+    _, ann, _, _ = pair()
+    caller = Caller(ann, SeedSigner(seed("stranger")))
+    assert caller.refusal(encode((99, b"of a later version")))[0] == 9
+    caller.close()
 
 
 def test_members_are_never_turned_out() -> None:
