@@ -208,10 +208,10 @@ class Driver(Generic[E]):
             taken.append(Tick())
             effects += self._handle(taken[-1])
         while len(taken) < BATCH_INPUTS_MAX and (item := self.inbox.pop()) is not None:
-            if self._is_stale(item) or not self.requests.taken(item):
-                continue
             if isinstance(item, OutboxDrained | LinkClosed):
                 self._full.discard(item.link)
+            if self._is_stale(item) or not self.requests.taken(item):
+                continue
             taken.append(item)
             if isinstance(item, Found):
                 self._remember(item)

@@ -104,9 +104,9 @@ class Links:
         self._nursery.start_soon(self._dial, address, node)
 
     def send(self, number: int, data: bytes) -> bool:
-        """Queue a message; False if it was dropped."""
+        """Queue a message; False if there was no room, for which nobody waits on a gone link."""
         link = self._open.get(number)
-        return link is not None and link.send(data)
+        return link is None or link.send(data)
 
     def disconnect(self, number: int, reason: str) -> None:
         """Close a link with an authenticated reason; nothing if it is gone."""

@@ -21,7 +21,7 @@ from mesh.core.inputs import (
 )
 from mesh.node import requests as requests_module
 from mesh.node.driver import HINTS_MAX
-from tests.mesh.node.helpers import DISK_FULL, bench, running
+from tests.mesh.node.helpers import DISK_FULL, End, bench, running
 
 
 async def test_a_reply_comes_after_the_commit(autojump_clock: object) -> None:
@@ -306,3 +306,27 @@ async def test_the_engine_hears_once_that_a_link_is_full_until_it_drains(
         await made.driver.inbox.put(Received(3, b"three"))
         await trio.sleep(1)
         assert [i for i in handled if isinstance(i, OutboxFull)] == [OutboxFull(3)] * 2
+
+
+async def test_links_that_are_gone_are_not_remembered_as_full(autojump_clock: object) -> None:
+    async with running() as made:
+        made.driver._links = End.of(1).links
+        # Whoever speaks and goes at once has gone when it is to be answered.
+        for number in range(1, 4):
+            await made.driver.inbox.put(Received(number, b"hello"))
+            await made.driver.inbox.put(LinkClosed(number, "gone"))
+            await trio.sleep(1)
+        assert not made.driver._full
+        made.driver._links, made.links.is_full = made.links, True
+        await made.driver.inbox.put(Received(9, b"hello"))
+        await trio.sleep(1)
+        made.links.next_number = 10
+        made.store.broken = DISK_FULL
+        with pytest.raises(StorageError):
+            await made.submit()
+        made.store.broken = None
+        await trio.sleep(1)
+        # That of an engine from before a failure ends, too.
+        await made.driver.inbox.put(LinkClosed(9, "reset"))
+        await trio.sleep(1)
+        assert not made.driver._full
