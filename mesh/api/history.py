@@ -44,12 +44,15 @@ async def _history(context: Context, given: dict[str, Any]) -> Any:
     replica = context.node.replica
     node = resolve(replica, given["node"])
     views = Views(replica, label=context.labels())
-    rows: list[dict[str, Any]] = []
+    rows = _waiting_rows(replica, views, node)
     for count, n in enumerate(replica.held.touching(node)[-given["limit"] :]):
         rows += _rows_of(replica, views, node, n)
         if count % _TURN_ROWS == 0:
             await trio.lowlevel.checkpoint()
-    rows += _waiting_rows(replica, views, node)
+            await context.node.settled()
+            # Asked anew: after a commit that failed the one before shows what is not on disk.
+            replica = context.node.replica
+            views = Views(replica, label=context.labels())
     rows.sort(key=lambda row: (row["at"], row["entry"] or ""))
     return rows
 

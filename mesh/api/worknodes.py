@@ -138,10 +138,9 @@ async def _views(
     The walk is done at once, so that a move meanwhile can neither hide a Worknode nor show it
     twice; the views, which cost ten times as much, are made as things then are.
     """
-    replica = context.node.replica
     found: list[tuple[int, dict[str, Any]]] = []
     label = context.labels()
-    views = Views(replica, label=label)
+    views = Views(context.node.replica, label=label)
     for number, (depth, node) in enumerate(list(nodes), 1):
         if len(found) >= limit:
             break
@@ -150,7 +149,8 @@ async def _views(
         if number % _TURN_VIEWS == 0:
             await trio.lowlevel.checkpoint()
             await context.node.settled()
-            views = Views(replica, label=label)
+            # Asked anew: after a commit that failed the one before shows what is not on disk.
+            views = Views(context.node.replica, label=label)
     return found
 
 

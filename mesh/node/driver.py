@@ -187,7 +187,7 @@ class Driver(Generic[E]):
             return
         self._execute_all(effects)
         reach("after_batch")
-        await self.readers.let_in()
+        await self.readers.let_in(is_answered=any(isinstance(each, Reply) for each in effects))
 
     def _begin(self) -> list[Effect]:
         self.readers.hold()

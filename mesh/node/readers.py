@@ -33,10 +33,15 @@ class Readers:
         """From now on the engine may hold what is not on disk."""
         self._is_held = True
 
-    async def let_in(self) -> None:
-        """All that it holds is on disk: return when those who waited have looked."""
+    async def let_in(self, *, is_answered: bool = False) -> None:
+        """
+        All that it holds is on disk: return when those who waited have looked.
+
+        Args:
+            is_answered: Requests were answered just now, and who made them looks what came of it.
+        """
         self._is_held, self._refusal = False, None
-        if self._lot:
+        if self._lot or is_answered:
             self._lot.unpark_all()
             for _ in range(_ROUNDS):
                 await trio.lowlevel.checkpoint()

@@ -330,3 +330,14 @@ async def test_links_that_are_gone_are_not_remembered_as_full(autojump_clock: ob
         await made.driver.inbox.put(LinkClosed(9, "reset"))
         await trio.sleep(1)
         assert not made.driver._full
+
+
+async def test_who_is_answered_looks_before_the_next_batch(autojump_clock: object) -> None:
+    """What a door shows of its own write is what is on disk, and nobody else's beside it."""
+    async with running() as made:
+        made.store.during = lambda: made.driver.inbox.push(Received(3, b"of the next batch"))
+        for _ in range(20):
+            await made.submit()
+            assert not [i for i in made.driver.engine.handled if isinstance(i, Received)]
+            await trio.sleep(1)
+            assert made.driver.engine.handled.pop() == Received(3, b"of the next batch")
