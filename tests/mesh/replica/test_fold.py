@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capability.entry import LANE_DATA, Entry
-from capability.ops import Op
+from capability.ops import OP_REGISTER, Op, Register
 from mesh.replica import fold as module
 from mesh.replica.judge import Judgement, judge
 from mesh.worknode.cells import SET, DotCell
@@ -122,6 +122,29 @@ def test_permissions_are_remembered_of_so_many_grants(monkeypatch: pytest.Monkey
     carol = hand(stage.mesh, "carol")
     stage.node.receive([stage.root.grant(carol), carol.data(inc(stage.task, "n", 1))])
     assert list(allowed) == [(carol.leaf, carol.author)]
+
+
+def test_before_the_first_entry_there_is_none_to_cite() -> None:
+    stage = Stage()
+    for back in (1, 2, 3):
+        cited = Op(OP_REGISTER, 0, stage.task, ((-back, 5),), Register(0, "f", back))
+        entry = stage.bob.twin().data(cited)
+        assert entry.header.seq == 2
+        node = observer(stage.mesh)
+        node.receive([*stage.node.log()[1:], entry])
+        refused = {} if back == 1 else {"cites an entry before the first": 1}
+        assert node.replica.held.fold.refused == refused
+
+
+def test_no_operation_is_older_than_time() -> None:
+    stage = Stage()
+    hlc = stage.first.header.hlc + 1
+    for age in (hlc, hlc + 1):
+        node = observer(stage.mesh)
+        entry = stage.bob.twin().data(inc(stage.task, "n", 1, age=age), hlc=hlc)
+        node.receive([*stage.node.log()[1:], entry])
+        refused = {} if age == hlc else {"operation older than time": 1}
+        assert node.replica.held.fold.refused == refused
 
 
 def tip_of(entry: Entry) -> tuple[int, bytes]:

@@ -43,7 +43,7 @@ class Mesh:
         return self.genesis.id
 
 
-def new_mesh(name: str = "acme") -> Mesh:
+def new_mesh(name: str = "acme", limits: tuple[tuple[int, int], ...] = ()) -> Mesh:
     """A mesh whose root is the key of *name*."""
     root = SeedSigner(seed(name))
     body = Genesis(
@@ -55,7 +55,7 @@ def new_mesh(name: str = "acme") -> Mesh:
         recovery=bytes(32),
         rules=1,
         features=0,
-        limits=(),
+        limits=limits,
     ).encode()
     genesis = make_entry(
         root,
