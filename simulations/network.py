@@ -89,13 +89,15 @@ class Network:
         elif not target.is_up:
             self._failed(host, incarnation, address, "connection refused")
         elif node is not None and node != target.signer.public:
-            self._failed(host, incarnation, address, "another node answers there")
+            self._failed(host, incarnation, address, "another node answers there", is_other=True)
         else:
             self._open(host, target)
 
-    def _failed(self, host: Host, incarnation: int, address: Address, why: str) -> None:
+    def _failed(
+        self, host: Host, incarnation: int, address: Address, why: str, *, is_other: bool = False
+    ) -> None:
         if incarnation == host.incarnation:
-            host.put(DialFailed(address, why))
+            host.put(DialFailed(address, why, is_other))
 
     def _open(self, host: Host, target: Host) -> None:
         self._opened += 2

@@ -16,6 +16,7 @@ from mesh.channel.errors import (
     FrameError,
     HandshakeFailed,
     MessageTooLarge,
+    OtherNode,
     OutputFull,
 )
 from mesh.channel.events import ChannelEvent, Closed, HandshakeDone, Message, Pong
@@ -52,6 +53,7 @@ __all__ = [
     "HandshakeFailed",
     "Message",
     "MessageTooLarge",
+    "OtherNode",
     "OutputFull",
     "Pong",
     "identity_payload",

@@ -28,6 +28,10 @@ class HandshakeFailed(ChannelError):
     """The peer is not who it should be, is in another mesh, or does not speak this protocol."""
 
 
+class OtherNode(HandshakeFailed):
+    """Everything is in order, but for who answers: another node of the mesh than was called."""
+
+
 class FrameError(ChannelError):
     """A frame has a bad length, tag or form, or the stream ended without an authenticated close."""
 

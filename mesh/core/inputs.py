@@ -76,10 +76,11 @@ class OutboxDrained:
 
 @frozen
 class DialFailed:
-    """Nobody answered at *address*, or the handshake failed there."""
+    """Nobody answered at *address*, or the handshake failed there, or another node answered."""
 
     address: Address
     reason: str
+    is_other: bool = False
 
 
 @frozen

@@ -100,8 +100,10 @@ class Membership:
                 effects = self._opened(event, now)
             case LinkClosed(link, reason):
                 effects = self._closed(link, reason, now)
-            case DialFailed(address, reason):
-                self._dial_failed(address, reason, now)
+            case DialFailed(address, reason, is_other):
+                called = self._dial_failed(address, reason, now)
+                if is_other:
+                    self._other_answered(address, called, now)
             case Found(address, _, node):
                 self._found(address, node, now)
             case Tick():
@@ -346,11 +348,19 @@ class Membership:
         target.dialing = None
         return target
 
-    def _dial_failed(self, address: Address, reason: str, now: Now) -> None:
+    def _dial_failed(self, address: Address, reason: str, now: Now) -> Target | None:
         target = self._dial_ended(address)
         # Where the peer's own dial came up meanwhile, nothing has failed.
         if target is not None and target.link is None:
             target.failed(reason, now.mono_ms, self._random)
+        return target
+
+    def _other_answered(self, address: Address, called: Target | None, now: Now) -> None:
+        """Whom this node knows has moved, and another listens in its place: call that one."""
+        others = (target for target in self._targets.values() if target is not called)
+        here = [target for target in others if address in target.addresses]
+        if not any(target.link is not None or target.refused for target in here):
+            self._target(address).hinted(address, now.mono_ms)
 
     def _expire(self, now: Now) -> None:
         for address, (_, since) in list(self._dials.items()):

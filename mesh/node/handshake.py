@@ -19,6 +19,7 @@ from mesh.channel import (
     ChannelEvent,
     HandshakeDone,
     HandshakeFailed,
+    OtherNode,
     identity_payload,
     prologue,
     static_public,
@@ -126,5 +127,5 @@ def _judge(
     if peer == keys.node_key:
         raise HandshakeFailed("this is the node itself, or a copy of its home")
     if expected is not None and peer != expected:
-        raise HandshakeFailed(f"node {peer.hex()[:8]} answers, expected {expected.hex()[:8]}")
+        raise OtherNode(f"node {peer.hex()[:8]} answers, expected {expected.hex()[:8]}")
     return Authenticated(peer, done.handshake_hash, tuple(events[1:]))

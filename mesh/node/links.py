@@ -14,7 +14,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from mesh.channel import Channel, ChannelError
+from mesh.channel import Channel, ChannelError, OtherNode
 from mesh.core.effects import Log
 from mesh.core.inputs import Address, DialFailed, LinkClosed, LinkOpened
 from mesh.core.limits import LINKS_MAX
@@ -173,7 +173,8 @@ class Links:
             try:
                 opened = await self._try_dial(address, node)
             except (ChannelError, DialError, OSError, trio.BrokenResourceError) as error:
-                await self.put(DialFailed(address, str(error) or type(error).__name__))
+                reason, is_other = str(error) or type(error).__name__, isinstance(error, OtherNode)
+                await self.put(DialFailed(address, reason, is_other))
                 return
             except Exception as error:  # noqa: BLE001 - see `serve_stream`
                 reason = f"{type(error).__name__}: {error}"
