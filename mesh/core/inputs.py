@@ -9,6 +9,9 @@ from mesh.core.writes import Write
 LOCAL = "local"
 EVENTUAL = "eventual"
 
+#: The source of addresses that anybody in the same network may have announced.
+MDNS = "mdns"
+
 Address = tuple[str, int]
 
 

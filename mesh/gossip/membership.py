@@ -24,7 +24,7 @@ from random import Random
 from attrs import frozen
 
 from mesh.core.effects import Connect, Disconnect, Effect, Persist
-from mesh.core.inputs import Address, DialFailed, Found, LinkClosed, LinkOpened, Now, Tick
+from mesh.core.inputs import MDNS, Address, DialFailed, Found, LinkClosed, LinkOpened, Now, Tick
 from mesh.core.limits import LINKS_MAX, PEERS_MAX
 from mesh.core.records import PutPeer
 from mesh.gossip.limits import DIAL_MS_MAX, DIALS_MAX, HINTS_MAX, OWN_ADDRESSES_MAX, TEXT_BYTES_MAX
@@ -104,8 +104,8 @@ class Membership:
                 called = self._dial_failed(address, reason, now)
                 if is_other:
                     self._other_answered(address, called, now)
-            case Found(address, _, node):
-                self._found(address, node, now)
+            case Found(address, source, node):
+                self._found(address, node, now, is_named=source != MDNS)
             case Tick():
                 self._expire(now)
         return effects + self._dial_due(now)
@@ -190,7 +190,8 @@ class Membership:
             return [Disconnect(event.link, OWN_ADDRESS)]
         target = self._target(event.peer)
         if dialled is not None:
-            self._targets.pop(dialled, None)
+            hint = self._targets.pop(dialled, None)
+            target.named = target.named or (hint is not None and hint.named)
             target.add(dialled, now.wall_ms)
         effects: list[Effect] = []
         old = self._by_peer.get(event.peer)
@@ -266,7 +267,7 @@ class Membership:
     # Targets
 
     def _target(self, key: _Key) -> Target:
-        """The target, made if there is none; a new one may push out the oldest mere hint."""
+        """The target, made if there is none; a new one may push out the oldest mere hint of all."""
         if (target := self._targets.get(key)) is not None:
             return target
         hints = [
@@ -275,7 +276,11 @@ class Membership:
             if not known.remembered and known.link is None and known.dialing is None
         ]
         if len(hints) >= HINTS_MAX:
-            del self._targets[min(hints, key=lambda other: self._targets[other].order)]
+            # A stranger can announce any number; what a person or a ticket names is said once.
+            rank = {
+                other: (self._targets[other].named, self._targets[other].order) for other in hints
+            }
+            del self._targets[min(rank, key=rank.__getitem__)]
         node = key if isinstance(key, bytes) else b""
         self._targets[key] = Target(node, self._next_order())
         return self._targets[key]
@@ -304,7 +309,9 @@ class Membership:
         del self._targets[oldest.node]
         return [PutPeer(oldest.node, b"")]
 
-    def _found(self, address: Address, node: bytes | None, now: Now) -> None:
+    def _found(
+        self, address: Address, node: bytes | None, now: Now, *, is_named: bool = False
+    ) -> None:
         if node == self._node:
             self._is_own(address)
         if address in self._own:
@@ -315,7 +322,9 @@ class Membership:
                 known for known, target in self._targets.items() if address in target.addresses
             ]
             key = owners[0] if owners else address
-        self._target(key).hinted(address, now.mono_ms)
+        target = self._target(key)
+        target.named = target.named or is_named
+        target.hinted(address, now.mono_ms)
 
     # Dials
 

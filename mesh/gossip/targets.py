@@ -50,6 +50,8 @@ class Target:
     last_seen_ms: int = 0
     #: Address → wall ms of its last success, 0 for none. At most ADDRESSES_MAX.
     addresses: dict[Address, int] = field(factory=dict)
+    #: A person or a ticket named it, and not a stranger or a peer.
+    named: bool = False
     #: On disk, and not only heard of.
     remembered: bool = False
     link: int | None = None

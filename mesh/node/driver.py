@@ -27,6 +27,7 @@ from mesh.core.effects import Connect, Disconnect, Effect, Emit, Log, Persist, R
 from mesh.core.errors import DamagedRecord, MeshError, StorageError, Unavailable, Unknown
 from mesh.core.events import Event
 from mesh.core.inputs import (
+    MDNS,
     Address,
     Found,
     Input,
@@ -228,7 +229,9 @@ class Driver(Generic[E]):
         self._hints.pop(found.address, None)
         self._hints[found.address] = found
         if len(self._hints) > HINTS_MAX:
-            self._hints.popitem(last=False)
+            # What a person or a ticket named outlasts what anybody can announce.
+            announced = (each for each, hint in self._hints.items() if hint.source == MDNS)
+            del self._hints[next(announced, next(iter(self._hints)))]
 
     def _is_stale(self, item: Input) -> bool:
         # Links from before the engine was rebuilt mean nothing to the new one.

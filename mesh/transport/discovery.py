@@ -25,7 +25,7 @@ import trio
 from attrs import define, field, frozen
 
 from mesh.core.effects import Log
-from mesh.core.inputs import Address, Found
+from mesh.core.inputs import MDNS, Address, Found
 from mesh.transport.interfaces import own_addresses
 from mesh.transport.tcp import is_loopback
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "_worknode-mesh._tcp.local."
 VERSION: Final = b"1"
-SOURCE: Final = "mdns"
 #: Addresses that are remembered, so that a repeated announcement is not news. Source: security
 #: review, "≤ 256 cached peers, never trusted".
 FOUND_MAX: Final = 256
@@ -240,7 +239,7 @@ class Discovery:
         self.found[address] = None
         if len(self.found) > FOUND_MAX:
             self.found.popitem(last=False)
-        await self._put(Found(address, SOURCE))
+        await self._put(Found(address, MDNS))
 
 
 def _open(interfaces: Sequence[str]) -> Zeroconf:

@@ -325,44 +325,6 @@ def test_a_lost_dial_does_not_stop_the_redialling() -> None:
     assert machine.deadline == DIAL_MS_MAX + REDIAL_MS_MIN
 
 
-def test_who_listens_where_another_did_is_called_too() -> None:
-    """A lease was given to another machine, or a home got a new key."""
-    machine = membership(remembered(LOW, HERE))
-    assert machine.handle(Tick(), at(0)) == [Connect(HERE, LOW)]
-    assert machine.handle(Found(HERE, "user"), at(1)) == []
-    other = DialFailed(HERE, "node zzzz answers", is_other=True)
-    assert machine.handle(other, at(2)) == [Connect(HERE, None)]
-    machine.handle(opened(1, HIGH, outbound=True, address=HERE), at(3))
-    machine.accepted(1, (HERE,), "", at(3))
-    # Who was there is still looked for, but whoever is there now is met already.
-    now = machine.deadline
-    assert now is not None
-    assert machine.handle(Tick(), at(now)) == [Connect(HERE, LOW)]
-    assert machine.handle(other, at(now + 1)) == []
-    assert [view.node for view in machine.peers_view()] == [LOW, HIGH]
-
-
-def test_who_refuses_where_another_listened_is_not_called_for_ever() -> None:
-    machine = membership(remembered(LOW, HERE))
-    other = DialFailed(HERE, "node zzzz answers", is_other=True)
-    dialled: list[bytes | None] = []
-    waiting, now = machine.handle(Tick(), at(0)), 0
-    for link in range(1, 9):
-        dialled += [effect.node for effect in waiting if isinstance(effect, Connect)]
-        if dialled[-1] == LOW:
-            waiting = machine.handle(other, at(now))
-        else:
-            machine.handle(opened(link, HIGH, outbound=True, address=HERE), at(now))
-            machine.refused(link)
-            waiting = machine.handle(LinkClosed(link, "no member"), at(now))
-        if not waiting:
-            assert machine.deadline is not None
-            now = machine.deadline
-            waiting = machine.handle(Tick(), at(now))
-    assert dialled[:2] == [LOW, None]
-    assert set(dialled[2:]) == {LOW, HIGH}
-
-
 def address(index: int) -> Address:
     return (f"10.1.{index // 256}.{index % 256}", 7001)
 

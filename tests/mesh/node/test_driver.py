@@ -161,6 +161,24 @@ async def test_a_new_engine_is_told_again_where_others_were_found(autojump_clock
         assert told[-2:] == [hints[-1], hints[200]]
 
 
+async def test_what_strangers_announce_is_forgotten_before_what_was_named(
+    autojump_clock: object,
+) -> None:
+    async with running() as made:
+        named = [Found(("h", 1), "user"), Found(("h", 2), "ticket")]
+        for hint in (*named, *(Found(("h", port), "mdns") for port in range(3, 400))):
+            await made.driver.inbox.put(hint)
+        await trio.sleep(1)
+        made.store.broken = DISK_FULL
+        with pytest.raises(StorageError):
+            await made.submit()
+        made.store.broken = None
+        await trio.sleep(1)
+        told = made.driver.engine.handled
+        assert len(told) == HINTS_MAX
+        assert told[:2] == named
+
+
 async def test_a_mistake_in_the_engine_is_an_error_and_a_fresh_engine(
     autojump_clock: object,
 ) -> None:
