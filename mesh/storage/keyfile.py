@@ -61,11 +61,12 @@ def create_key(path: Path) -> bytes:
     try:
         # What a crash before the link left behind: a seed that was never anybody's.
         new.unlink(missing_ok=True)
-        _write_whole(new, _encode(seed))
         try:
+            _write_whole(new, _encode(seed))
             os.link(new, path, follow_symlinks=False)
         finally:
-            new.unlink()
+            # Half a key is of no use, and a whole one that was not linked is nobody's.
+            new.unlink(missing_ok=True)
         sync_folder(path.parent)
     except FileExistsError as error:
         raise HomeExists(f"{path} exists", hint="use it, or choose another --home") from error
