@@ -4,6 +4,7 @@ Acquaintance: nodes tell one another where the others say that they may be diall
 Two nodes that joined by the same member would otherwise know nobody but that member, and could not
 meet while it is away. What is told is what each peer said of itself in its hello; who hears of a
 node believes it only of members, and dials it like any address: whoever answers must hold the key.
+Who is no member any more is no acquaintance either.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Callable, Mapping
 
 from mesh.core.effects import Effect, Send
 from mesh.core.inputs import Now
+from mesh.core.limits import REPAIR_INTERVAL_MS
 from mesh.gossip.limits import PEERS_TOLD_MAX, TOLD_INTERVAL_MS
 from mesh.gossip.membership import Membership
 from mesh.gossip.messages import Message, Peers, Told
-from mesh.greeting import is_member
+from mesh.greeting import HELLO_MS_MAX, is_member, why_void
 from mesh.replica.replica import Replica
 from mesh.status import LinkState
 
@@ -59,3 +61,24 @@ def hear(
         if told.node != replica.author and is_member(replica, told.node, now):
             effects += membership.learned(told.node, told.addresses, now)
     return effects
+
+
+def departed(
+    links: Mapping[int, LinkState], replica: Replica, now: Now, *, at_once: bool
+) -> list[tuple[int, str]]:
+    """
+    Links whose peer is no member any more, or has not shown that it is, and why; ascending.
+
+    Each link is looked at every `REPAIR_INTERVAL_MS`, since a grant ends without a word, and all
+    of them *at_once* when an authority log has changed what counts.
+    """
+    found = []
+    for link, state in links.items():
+        is_due = state.looked_ms <= now.mono_ms
+        if state.hello is None and is_due:
+            found.append((link, f"no hello within {HELLO_MS_MAX // 1000} s"))
+        elif state.hello is not None and (is_due or at_once):
+            state.looked_ms = now.mono_ms + REPAIR_INTERVAL_MS
+            if void := why_void(state.hello, replica, state.peer, now):
+                found.append((link, void))
+    return sorted(found)

@@ -180,7 +180,7 @@ class Engine:
 
     def _tick(self, now: Now) -> list[Effect]:
         effects = self.membership.handle(Tick(), now)
-        effects += self.broadcast.tick(now) + self.reconcile.tick(now)
+        effects += self._let_go((), now) + self.broadcast.tick(now) + self.reconcile.tick(now)
         due = self.replica.pending.due_ms
         if due is not None and due <= now.mono_ms:
             effects += self.replica.seal_pending(now)
@@ -201,7 +201,7 @@ class Engine:
 
     def _opened(self, item: LinkOpened, now: Now) -> list[Effect]:
         state = LinkState(item.peer, item.outbound, item.address, item.handshake_hash)
-        state.heard_ms = now.mono_ms
+        state.heard_ms, state.looked_ms = now.mono_ms, now.mono_ms + greeting.HELLO_MS_MAX
         self.links[item.link] = state
         self.broadcast.opened(item.link)
         effects = self.membership.handle(item, now)
@@ -265,11 +265,13 @@ class Engine:
             return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, error.message)
         if isinstance(message, Goodbye):
             return self._goodbye(link, state, message)
+        if isinstance(message, Unknown):
+            return []
         if state.hello is None or isinstance(message, Hello):
             if state.hello is not None or not isinstance(message, Hello):
                 return self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, "hello comes first, once")
             return self._hello(link, state, message, now)
-        return [] if isinstance(message, Unknown) else self._message(link, message, now)
+        return self._message(link, message, now)
 
     def _goodbye(self, link: int, state: LinkState, message: Goodbye) -> list[Effect]:
         self._forget(link)
@@ -365,13 +367,11 @@ class Engine:
         return outcome, effects + self._let_go(outcome.settled, now)
 
     def _let_go(self, settled: Collection[tuple[bytes, int]], now: Now) -> list[Effect]:
-        """A fork of an authority log may have ended memberships: refuse those who have none now."""
+        """A fork of an authority log, or time, has ended memberships: refuse who has none."""
         effects: list[Effect] = []
-        touches_members = any(lane == LANE_AUTHORITY for _, lane in settled)
-        for link, state in sorted(self.links.items()) if touches_members else ():
-            void = state.hello and greeting.why_void(state.hello, self.replica, state.peer, now)
-            if void:
-                effects += self._refuse(link, GoodbyeCode.NOT_A_MEMBER, void)
+        at_once = any(lane == LANE_AUTHORITY for _, lane in settled)
+        for link, void in acquaint.departed(self.links, self.replica, now, at_once=at_once):
+            effects += self._refuse(link, GoodbyeCode.NOT_A_MEMBER, void)
         return effects
 
     def _push(self, now: Now) -> list[Effect]:

@@ -48,6 +48,9 @@ PROTO_MAX: Final = 1
 FEATURES: Final = 0
 #: The ticket's chain as this node has kept it; a chain is at most nine entries.
 _CHAIN_BYTES_MAX: Final = 64 * 1024
+#: A hello comes within this time, whatever else is said, in ms. A guess: as the first message.
+HELLO_MS_MAX: Final = 15_000
+_EXPIRED: Final = "your grant has expired: ask for a new one"
 
 
 class Refused(Exception):
@@ -172,7 +175,7 @@ def check(hello: Hello, *, replica: Replica, caller: Caller, now: Now) -> tuple[
         raise Refused(GoodbyeCode.NOT_A_MEMBER, "you show no grant of this mesh")
     evidence = read_chain(hello.join.chain, replica, caller.key)
     if evidence.grant is not None and evidence.grant.exp_ms <= now.wall_ms:
-        raise Refused(GoodbyeCode.NOT_A_MEMBER, "your grant has expired: ask for a new one")
+        raise Refused(GoodbyeCode.NOT_A_MEMBER, _EXPIRED)
     if void := _void_link(evidence.entries, replica):
         raise Refused(GoodbyeCode.NOT_A_MEMBER, void)
     if evidence.join_grant is not None:
@@ -219,7 +222,10 @@ def why_void(hello: Hello, replica: Replica, key: bytes, now: Now) -> str:
         chain = hello.join.chain if hello.join is not None else ()
         evidence = read_chain(chain, replica, key)
     except Refused as refused:
-        return refused.text
+        # What counts of its grants does not let it in any more.
+        return _EXPIRED if replica.held.ledger.grants_to(key) else refused.text
+    if evidence.grant is not None and evidence.grant.exp_ms <= now.wall_ms:
+        return _EXPIRED
     return _void_link(evidence.entries, replica)
 
 

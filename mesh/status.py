@@ -39,6 +39,8 @@ class LinkState:
     #: Nodes that the peer has told of since `told_ms`; see `mesh.acquaint`.
     told: int = 0
     told_ms: int = 0
+    #: When it is looked at again whether the peer is a member still.
+    looked_ms: int = 0
 
     def names(self) -> tuple[tuple[str, object], ...]:
         """What a line of the log names it by, the same on both ends."""

@@ -206,6 +206,25 @@ def test_a_member_without_a_pin_is_a_stranger_once_its_ticket_has_expired(world:
     assert not is_provisional(world.hosts["cec"], dan), "the inviter has pinned it after all"
 
 
+def test_whose_grant_ends_is_sent_away_and_is_told_nothing_more(world: World) -> None:
+    ann = world.hosts["ann"]
+    ticket = invite(ann, exp_ms=ann.now.wall_ms + HOUR_MS)
+    dan = enter(world, ticket, "dan", at="ann")
+    check.converges(world)
+    world.run(30_000)
+    assert is_linked(ann, dan)
+    assert len(world.links_of("dan")) >= 1
+    world.now_ms += HOUR_MS
+    world.run(30_000)
+    assert not any(is_linked(host, dan) for host in world.up if host is not dan)
+    assert codes(dan) == {GoodbyeCode.NOT_A_MEMBER}
+    assert "has expired" in dan.status()["goodbyes"][-1]["text"]
+    assert create(ann)
+    world.run(30_000)
+    assert len(nodes_of(world.hosts["bob"])) == 1
+    assert nodes_of(dan) == []
+
+
 def test_a_joiner_that_dies_before_it_is_admitted_tries_again(world: World) -> None:
     ticket = invite(world.hosts["ann"])
     dan = enter(world, ticket, "dan", at="ann")
