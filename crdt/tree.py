@@ -92,7 +92,7 @@ class MovableTree:
             BirthConflictError: As for `birth`; no edge of the batch was taken.
         """
         fresh: dict[bytes, bytes] = {}
-        suspects: set[bytes] = set()
+        suspects: dict[bytes, bytes] = {}
         try:
             for child, parent in edges:
                 self._add_birth(child, parent, fresh, suspects)
@@ -117,8 +117,10 @@ class MovableTree:
         """
         gone = {child for child in children if child in self._births}
         # Taken away in the reverse order of a batch of births, of which this undoes the effect.
-        named = (child for child in gone if child in self._children)
-        suspects = {node for child in named for node in self._lineage(self._births[child])}
+        suspects: dict[bytes, bytes] = {}
+        for child in gone:
+            if child in self._children:
+                self._climb(self._births[child], suspects)
         changed = {child for child in gone if child not in self._effective}
         for child in gone:
             parent = self._births.pop(child)
@@ -219,7 +221,7 @@ class MovableTree:
         return iter(self._log)
 
     def _add_birth(
-        self, child: bytes, parent: bytes, fresh: dict[bytes, bytes], suspects: set[bytes]
+        self, child: bytes, parent: bytes, fresh: dict[bytes, bytes], suspects: dict[bytes, bytes]
     ) -> None:
         known = self._births.get(child)
         if known is not None:
@@ -232,20 +234,29 @@ class MovableTree:
         # Nothing that nobody ever named as a parent can be on the way from a move's target to the
         # root, whence its birth edge bears on no move; nor does it close a cycle.
         if child in self._children:
-            lineage = self._lineage(parent)
-            if child in lineage:
+            if self._climb(parent, suspects) == child:
                 raise BirthConflictError(f"{child.hex()} is a birth ancestor of {parent.hex()}")
-            suspects.update(lineage)
         self._births[child] = parent
         fresh[child] = parent
 
-    def _lineage(self, node: bytes) -> list[bytes]:
-        lineage = [node]
-        while (above := self._births.get(lineage[-1])) is not None:
-            lineage.append(above)
-        return lineage
+    def _climb(self, node: bytes, seen: dict[bytes, bytes]) -> bytes:
+        # The end of the way up from *node* by birth edges. What is on it is noted in *seen*, with
+        # the end: ways of one batch share most of their length, and each part is gone once.
+        way = []
+        while True:
+            above = seen.get(node, node)
+            if above == node:
+                born = self._births.get(node)
+                if born is None:
+                    break
+                above = born
+            way.append(node)
+            node = above
+        seen.update(dict.fromkeys(way, node))
+        seen[node] = node
+        return node
 
-    def _redo_moves_of(self, suspects: set[bytes]) -> tuple[bytes, ...]:
+    def _redo_moves_of(self, suspects: dict[bytes, bytes]) -> tuple[bytes, ...]:
         # A new birth edge lengthens ways to the root by the lineage of its parent, and a move is
         # judged anew if its child is on the added part. Until the first move of a node of that
         # lineage the added part is that lineage, so no earlier move can be concerned.

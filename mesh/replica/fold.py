@@ -101,7 +101,7 @@ class Fold:
     is_quiet: bool = False
     births: Births = field(init=False)
     #: Scopes of whatever has waited, and the root; found when first asked for.
-    _stops: set[bytes] | None = None
+    _stops: frozenset[bytes] | None = None
     _plain: PlainFold = field(init=False)
     _bodies: dict[int, Data | None] = field(factory=dict)
     #: What `Context.allowed` has by (leaf, author): bounded, since it can be found anew.
@@ -164,14 +164,16 @@ class Fold:
         chain of births, and show it from below. Where a scope lies between, each is judged.
         """
         if self._stops is None:
-            self._stops = {self.births.root}
+            stops = {self.births.root}
             for n in {n for ops in (waiting, *self.waiting.values()) for n, _ in ops}:
                 grant = self.ledger.grant(self.table.header_facts(n)[4])
-                self._stops.update(scope.id for scope in (grant.scopes if grant else ()))
-        while node not in self._stops and (birth := self.births.get(node)) is not None:
-            node = birth.parent
-        if node in self._stops:
+                stops.update(scope.id for scope in (grant.scopes if grant else ()))
+            self._stops = frozenset(stops)
+        # By what `births` remembers: many may wait below one end of a chain of any length.
+        _, missing = self.births.missing_ancestor(node, self._stops)
+        if missing is None:
             return False
+        node = missing
         known = self.waiting.setdefault(node, waiting)
         if known is not waiting:
             small, large = sorted((known, waiting), key=len)
@@ -273,8 +275,8 @@ class Fold:
         if found.verdict is Verdict.UNDECIDED:
             assert found.missing is not None
             self.waiting.setdefault(found.missing, {})[(facts.n, index)] = None
-            if self._stops is not None:
-                self._stops.update(authority.scopes)
+            if self._stops is not None and not self._stops.issuperset(authority.scopes):
+                self._stops = self._stops.union(authority.scopes)
         else:
             self.refuse(found.reason)
         return False

@@ -39,6 +39,7 @@ class Births:
     ahead: Mapping[bytes, Birth] = field(factory=dict)
     #: Ends of walks that were long, by what they were to reach: a Worknode far above.
     _ends: dict[frozenset[bytes], dict[bytes, bytes]] = field(factory=dict, repr=False)
+    _ends_count: int = 0
 
     def get(self, node: bytes) -> Birth | None:
         return self.of.get(node) or self.ahead.get(node)
@@ -68,8 +69,9 @@ class Births:
     def _walk_far(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
         # Anybody may create chains as deep as they like: their ends are remembered, which is right
         # until births are forgotten: they never change, and a walk goes on from where it ended.
-        if sum(map(len, self._ends.values())) > _ENDS_MAX:
+        if self._ends_count > _ENDS_MAX:
             self._ends.clear()
+            self._ends_count = 0
         ends = self._ends.setdefault(stop, {}) if not self.ahead else {}
         path = []
         while node not in stop and node != self.root:
@@ -81,7 +83,10 @@ class Births:
                 above = birth.parent
             path.append(node)
             node = above
+        before = len(ends)
         ends.update(dict.fromkeys(path, node))
+        if not self.ahead:
+            self._ends_count += len(ends) - before
         if node in stop:
             return True, None
         return False, None if node == self.root else node

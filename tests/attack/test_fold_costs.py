@@ -10,7 +10,7 @@ from capability.ops import Op
 from crdt.hlc import pack
 from crdt.tree import MovableTree, Move
 from mesh.replica.judge import judge as real_judge
-from mesh.worknode.store import Birth, Store
+from mesh.worknode.store import Birth, Births, Store
 from tests.mesh.replica.hand import create, hand, move, put
 from tests.mesh.replica.stage import Stage
 from tests.mesh.replica.world import TODAY_MS
@@ -60,6 +60,54 @@ def test_operations_that_wait_are_not_judged_again_at_each_birth(
     assert stage.node.replica.store.exists(births[-1].node)
     assert stage.node.replica.held.fold.undecided == 0
     assert judged < 10_000
+
+
+def test_what_waits_below_one_end_of_a_chain_does_not_walk_it_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else 4,000 operations below a chain of 4,000 births took 2.2 s when their births came."""
+    stage = Stage()
+    first, *rest = chain(stage.task, 1_000)
+    stage.node.receive([stage.bob.data(*rest)])
+    ends = [create(rest[-1].node, shared=b"end%d" % n) for n in range(500)]
+    stage.node.receive([stage.bob.data(*(put(end.node, "f", 1) for end in ends))])
+    looked_up = 0
+    real = Births.get
+
+    def get(self: Births, node: bytes) -> Birth | None:
+        nonlocal looked_up
+        looked_up += 1
+        return real(self, node)
+
+    monkeypatch.setattr(Births, "get", get)
+    stage.node.receive([stage.bob.data(*ends)])
+    assert looked_up < 200 * len(ends)
+    stage.node.receive([stage.bob.data(first)])
+    assert stage.node.replica.held.fold.undecided == 0
+
+
+def test_births_of_what_has_children_climb_a_chain_once_in_a_batch() -> None:
+    """Else 4,000 of them below a chain of 4,000 births took 1.9 s."""
+
+    class Counting(dict[bytes, bytes]):
+        looked_up = 0
+
+        def get(self, key: bytes, default: object = None) -> object:  # type: ignore[override]
+            self.looked_up += 1
+            return super().get(key, default)
+
+    def name(word: str, number: int) -> bytes:
+        return f"{word} {number}".encode()
+
+    tree, births = MovableTree(), Counting()
+    tree._births = births
+    tree.births((name("chain", n), name("chain", n + 1)) for n in range(1_000))
+    ends = [(name("end", n), name("chain", 0)) for n in range(500)]
+    tree.births((name("leaf", n), end) for n, (end, _) in enumerate(ends))
+    for change in (tree.births, lambda edges: tree.forget(child for child, _ in edges)):
+        births.looked_up = 0
+        change(ends)
+        assert births.looked_up < 2_000 + 10 * len(ends)
 
 
 def test_moves_in_the_past_redo_the_log_once_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
