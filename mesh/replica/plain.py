@@ -10,6 +10,7 @@ A test shows that both ways give the same state, events and refusals.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from attrs import define, field
 
@@ -20,8 +21,10 @@ from mesh.replica.drafts import Facts
 from mesh.replica.judge import NAMESPACE_PERMS
 from mesh.worknode.store import Births, Store
 
-#: Worknodes that are remembered to lie in the scope of one grant. A guess: 10 MB at most.
-_COVERED_MAX = 65_536
+#: Worknodes that are remembered to lie in the scope of a grant, of all grants together: anybody may
+#: sign as many of these as he likes. A guess: 15 MB at most.
+_COVERED_MAX = 131_072
+_NOTHING: Final = frozenset[bytes]()
 
 
 @define
@@ -33,19 +36,22 @@ class Coverage:
     """
 
     _covered: dict[bytes, set[bytes]] = field(factory=dict)
+    _count: int = 0
 
     def covers(self, authority: Authority, nodes: tuple[bytes, ...], births: Births) -> bool:
         """Whether all of *nodes* are known to lie in scope. Cost: O(nodes), new ones O(depth)."""
-        known = self._covered.setdefault(authority.leaf, set())
+        known = self._covered.get(authority.leaf, _NOTHING)
         if known.issuperset(nodes):
             return True
         stop = frozenset(authority.scopes)
         found = [node for node in nodes if node not in known]
         if not all(births.missing_ancestor(node, stop)[0] for node in found):
             return False
-        if len(known) + len(found) > _COVERED_MAX:
-            known.clear()
-        known.update(found)
+        if self._count + len(found) > _COVERED_MAX:
+            self._covered.clear()
+            self._count = 0
+        self._covered.setdefault(authority.leaf, set()).update(found)
+        self._count += len(found)
         return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,6 +128,12 @@ def test_what_lies_in_scope_is_remembered_up_to_a_bound(monkeypatch: pytest.Monk
     assert not coverage.covers(authority, (one, three), nothing)
     assert coverage.covers(authority, (three,), births)
     assert coverage._covered == {stage.bob.leaf: {three}}
+    # Of all grants together, since anybody may sign as many as he likes.
+    others = [evolve(authority, leaf=bytes([number]) * 32) for number in range(5)]
+    for other in others:
+        assert coverage.covers(other, (one,), births)
+        assert not coverage.covers(evolve(other, leaf=b"?"), (b"?" * 16,), births)
+    assert coverage._covered == {other.leaf: {one} for other in others[-2:]}
 
 
 def test_fields_count_if_each_of_them_is_permitted() -> None:
