@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 from attrs import define, field
 
 from capability.entry import LANE_AUTHORITY, LANE_DATA
-from capability.forks import Choice, is_effective, lanes_named
+from capability.forks import Choice, binds, lanes_named
 from capability.judging import Judging
 from capability.lane import Lane, LaneKey
 from capability.links import Act
@@ -85,9 +85,8 @@ class Anew:
             for lane in (LANE_AUTHORITY, LANE_DATA):
                 self._touch_if_forked((act.passes.audience, lane), act.rank)
         for key, _, _ in lanes_named(act.pin):
-            grants = self.judging.links.held_by(key[0])
-            if any(is_effective(act, passes) for _, passes in grants):
-                self._touch_if_forked(key, act.rank)
+            if key in self.forked and binds(act, self.judging.links, key[0]):
+                self._touch(key, above=act.rank)
 
     def _touch_if_forked(self, key: LaneKey, rank: int) -> None:
         if key in self.forked:

@@ -30,18 +30,20 @@ from capability.authority import Authority, covers
 from capability.bodies import Pin
 from capability.entry import LANE_AUTHORITY, LANE_DATA
 from capability.lane import Lane, LaneKey, Path
-from capability.links import Act
+from capability.links import Act, Links, note_above
 from capability.permissions import REVOKE
 
 __all__ = [
     "Choice",
     "Pins",
     "Statement",
+    "any_binds",
     "binds",
     "choose",
     "is_covered",
     "is_effective",
     "lanes_named",
+    "levels",
 ]
 
 
@@ -108,13 +110,27 @@ def is_effective(pin: Act, target: Authority) -> bool:
     return bool(by.perms & REVOKE) and covers(by, target)
 
 
-def binds(pins: Iterable[Act], grants: Sequence[tuple[Act, Authority]]) -> bool:
+def binds(pin: Act, links: Links, author: bytes) -> bool:
+    """Whether a pin, if it counts, is effective on what is made by one held grant to *author*."""
+    if pin.under is None:
+        return False
+    # Anybody may sign grants to a key: these must not be gone through for each pin.
+    if pin.under.leaf in links.above(author):
+        return True
+    return _has_revoke(pin) and any(is_effective(pin, each) for _, each in links.held_by(author))
+
+
+def any_binds(pins: Iterable[Act], links: Links, author: bytes) -> bool:
     """
-    Whether one of *pins* can select a branch for what is made by one of *grants*.
+    Whether one of *pins* can select a branch for what is made by a held grant to *author*.
 
     Anybody may sign pins of anything: those that bind nobody must not cost a judgement of all.
     """
-    return any(pin.counts and is_effective(pin, passes) for pin in pins for _, passes in grants)
+    # What a pin binds depends on the grant by which it was made alone.
+    return any(
+        binds(pin, links, author)
+        for pin in {pin.header.leaf: pin for pin in pins if pin.counts}.values()
+    )
 
 
 @define
@@ -125,25 +141,59 @@ class Choice:
     #: Each names a tip on the path.
     heard: list[Statement] = field(factory=list)
     _reach: dict[bytes, int] = field(factory=dict)
+    #: The furthest tip that the pins made by each grant name, and those of them with REVOKE.
+    _furthest: dict[bytes, Statement] | None = None
+    _wide: list[Statement] = field(factory=list)
 
     def reach(self, under: Authority) -> int:
         """How far up the path what is made by *under* counts; 0: not at all. Cost: O(pins) once."""
         found = self._reach.get(under.leaf)
         if found is None:
-            # The furthest tip that the pins made by each grant name: there are few such grants.
-            tips: dict[bytes, Statement] = {}
-            for row in self.heard:
-                leaf = row.pin.header.leaf
-                if leaf not in tips or row.seq > tips[leaf].seq:
-                    tips[leaf] = row
-            seqs = (row.seq for row in tips.values() if is_effective(row.pin, under))
+            if self._furthest is None:
+                self._furthest = {}
+                for row in self.heard:
+                    leaf = row.pin.header.leaf
+                    if leaf not in self._furthest or row.seq > self._furthest[leaf].seq:
+                        self._furthest[leaf] = row
+                wide = self._furthest.values()
+                self._wide = [row for row in wide if _has_revoke(row.pin)]
+            above = (self._furthest.get(leaf) for leaf in (b"", *under.chain[:-1]))
+            rows = [row for row in (*above, *self._wide) if row is not None]
+            seqs = (row.seq for row in rows if is_effective(row.pin, under))
             found = self._reach[under.leaf] = max(seqs, default=0)
         return found
 
 
-def level_of(pin: Act, grants: Iterable[Authority]) -> int | None:
-    """The least rank of what one of *grants* makes and *pin* binds, None if it binds nothing."""
-    return min((g.rank for g in grants if is_effective(pin, g)), default=None)
+def _has_revoke(pin: Act) -> bool:
+    return pin.under is not None and bool(pin.under.perms & REVOKE)
+
+
+def levels(grants: Sequence[Authority]) -> Callable[[Act], int | None]:
+    """
+    Of a pin the least rank of what one of *grants* makes and it binds, None if it binds nothing.
+
+    What a pin binds depends on the grant by which it was made, of which there may be thousands, and
+    so of *grants*. Cost: O(grants) once, and for each scope and rank of pins made with REVOKE.
+    """
+    above: dict[bytes, int] = {}
+    for grant in grants:
+        note_above(above, grant)
+    within: dict[tuple[int, tuple[bytes, ...]], int | None] = {}
+
+    def covered(by: Authority) -> int | None:
+        at = by.rank, by.scopes
+        if at not in within:
+            ranks = (g.rank for g in grants if by.rank < g.rank and covers(by, g))
+            within[at] = min(ranks, default=None)
+        return within[at]
+
+    def level(pin: Act) -> int | None:
+        if pin.under is None:
+            return None
+        found = above.get(pin.under.leaf), covered(pin.under) if _has_revoke(pin) else None
+        return min((rank for rank in found if rank is not None), default=None)
+
+    return level
 
 
 def choose(
@@ -153,7 +203,7 @@ def choose(
     covers: Callable[[Path], bool],
 ) -> Choice:
     """
-    The branch of a forked lane that stands. Cost: O(pins · grants + their branches).
+    The branch of a forked lane that stands. Cost: O(pins + grants + their branches).
 
     Args:
         lane: The lane.
@@ -161,15 +211,10 @@ def choose(
         grants: Those to its author that count.
         covers: Whether the tip of a path is within the lane's limit.
     """
-    # What a pin binds depends on the grant by which it was made: there may be thousands of pins.
-    levels: dict[bytes, int | None] = {}
-    ranked = []
+    level_by, ranked = levels(grants), []
     for row in rows:
         pin = row.pin
-        leaf = pin.header.leaf
-        if leaf not in levels:
-            levels[leaf] = level_of(pin, grants)
-        level = levels[leaf]
+        level = level_by(pin)
         if level is not None and lane.holds(row.seq, row.tip):
             ranked.append((level, pin.rank, pin.id, row))
     ranked.sort(key=lambda item: item[:3])

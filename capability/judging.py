@@ -10,13 +10,14 @@ Source: docs/formats.md, rules 1, 3, 7 and 9.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from attrs import define, field
 
 from capability.authority import Authority
 from capability.ends import Ends
 from capability.entry import LANE_AUTHORITY, LANE_DATA, Header
-from capability.forks import Choice, Pins, choose, lanes_named, level_of
+from capability.forks import Choice, Pins, choose, lanes_named, levels
 from capability.lane import Lane, LaneKey, Path
 from capability.limits import CHAIN_DEPTH_MAX, VOID_SUFFIX_MAX
 from capability.links import Act, Links, is_missing
@@ -112,18 +113,21 @@ class Judging:
 
     def choice(self, key: LaneKey, lane: Lane, rank: int = CHAIN_DEPTH_MAX) -> Choice:
         """The branch that stands, as far as pins and grants settle it that rank before *rank*."""
-        held = self.links.held_by(key[0])
-        grants = [passes for act, passes in held if act.counts and passes.rank <= rank]
-        # The ranks beyond the last grant ask for one and the same.
-        memo, last = self.choices.setdefault(key, {}), max((g.rank for g in grants), default=-1)
-        found = memo.get(last)
+        memo = self.choices.setdefault(key, {})
+        found = memo.get(rank)
         if found is None:
-            fork_seq = self.fork(key, lane)
-            assert fork_seq is not None
-            rows = self.pins.counted(key, fork_seq)
-            found = memo[last] = choose(
-                lane, rows, grants, lambda path: self._covers(key, lane, path)
-            )
+            held = self.links.held_by(key[0])
+            grants = [passes for act, passes in held if act.counts and passes.rank <= rank]
+            # The ranks beyond the last grant ask for one and the same.
+            last = max((g.rank for g in grants), default=-1)
+            found = memo.get(last)
+            if found is None:
+                fork_seq = self.fork(key, lane)
+                assert fork_seq is not None
+                rows = self.pins.counted(key, fork_seq)
+                covers = partial(self._covers, key, lane)
+                found = memo[last] = choose(lane, rows, grants, covers)
+            memo[rank] = found
         return found
 
     def forget(self, keys: Iterable[LaneKey]) -> None:
@@ -182,10 +186,10 @@ class Judging:
         if held is None or self.fork(key, held) is None or held.holds(seq, tip):
             return False
         grants = [passes for act, passes in self.links.held_by(key[0]) if act.counts]
-        named = (pin for pin in self.pins.naming(tip) if pin.counts)
+        level = levels(grants)
         return any(
-            level_of(pin, grants) is not None and (key, seq, tip) in lanes_named(pin.pin)
-            for pin in named
+            pin.counts and level(pin) is not None and (key, seq, tip) in lanes_named(pin.pin)
+            for pin in self.pins.naming(tip)
         )
 
     # Grants and pins.
@@ -233,5 +237,5 @@ class Judging:
 
     def ranks_of(self, author: bytes) -> list[int]:
         """The ranks that acts of this author may have, ascending."""
-        ranks = {passes.rank for _, passes in self.links.held_by(author)}
-        return sorted(ranks | {0}) if author in self.links.roots else sorted(ranks)
+        ranks = self.links.ranks(author)
+        return sorted({0, *ranks}) if author in self.links.roots else sorted(ranks)

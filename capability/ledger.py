@@ -46,10 +46,7 @@ from capability.entry import (
     SignedHeader,
 )
 from capability.errors import FormError
-from capability.forks import (
-    binds,
-    lanes_named,
-)
+from capability.forks import any_binds, lanes_named
 from capability.ids import ZERO_ID
 from capability.joins import JoinKeys
 from capability.judging import Judging
@@ -294,7 +291,7 @@ class Ledger:
         elif lane.fork_seq is None:
             return _NOTHING
         said = self._pins.naming(entry.id) if lane.fork_seq is not None else ()
-        named = bool(said) and binds(said, self._links.held_by(header.author))
+        named = bool(said) and any_binds(said, self._links, header.author)
         return self._settle(key, before, resolved=resolved, named=named)
 
     def _settle(
@@ -362,7 +359,7 @@ class Ledger:
             lanes = [(act.passes.audience, number) for number in (LANE_AUTHORITY, LANE_DATA)]
             return [key for key in lanes if key in self._forked]
         named = [key for key, _, _ in lanes_named(act.pin) if key in self._forked]
-        return [key for key in named if binds((act,), self._links.held_by(key[0]))]
+        return [key for key in named if any_binds((act,), self._links, key[0])]
 
     def _has_moved(self, key: LaneKey) -> bool:
         """Whether something else settles a fork than before."""

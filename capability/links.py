@@ -13,7 +13,8 @@ Source: docs/formats.md, rules 1 and 2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from attrs import define
@@ -35,7 +36,7 @@ from capability.errors import FormError
 from capability.limits import CHAIN_DEPTH_MAX
 from capability.verdict import Reason, Verdict
 
-__all__ = ["Act", "Links", "is_missing"]
+__all__ = ["Act", "Links", "is_missing", "note_above"]
 
 _LAST = 1 << 30
 #: Uses of a ticket that sets no bound to them, which its inviter confirms by pins. A guess.
@@ -84,6 +85,12 @@ class Act:
         return self.verdict is Verdict.COUNTS
 
 
+def note_above(least: dict[bytes, int], grant: Authority) -> None:
+    """Note the links before *grant*, and the empty leaf of a root. Cost: O(its chain)."""
+    for leaf in (b"", *grant.chain[:-1]):
+        least[leaf] = min(least.get(leaf, grant.rank), grant.rank)
+
+
 def is_missing(reason: Reason) -> bool:
     """Whether a link that comes in later may lift this reason."""
     return reason is Reason.NO_SUCH_GRANT or reason is Reason.LINK_MISSING
@@ -92,7 +99,18 @@ def is_missing(reason: Reason) -> bool:
 class Links:
     """The acts of one mesh, by id and by audience."""
 
-    __slots__ = ("_invited", "_made", "_missing", "_to", "acts", "genesis", "root", "roots")
+    __slots__ = (
+        "_above",
+        "_invited",
+        "_made",
+        "_missing",
+        "_ranks",
+        "_to",
+        "acts",
+        "genesis",
+        "root",
+        "roots",
+    )
 
     def __init__(self, mesh_id: bytes) -> None:
         self.genesis: Genesis | None = None
@@ -101,6 +119,9 @@ class Links:
         self.acts: dict[bytes, Act] = {}
         self._to: dict[bytes, list[Act]] = {}
         self._made: dict[bytes, list[Act]] = {}
+        # By audience: what ranks before one of its grants, and the least rank of these.
+        self._above: dict[bytes, dict[bytes, int]] = {}
+        self._ranks: dict[bytes, set[int]] = {}
         # Grants of the right to join, by who gave it and to which key.
         self._invited: dict[bytes, dict[bytes, list[Act]]] = {}
         # Acts by the link which they cite and which is not settled.
@@ -140,6 +161,14 @@ class Links:
     def held_by(self, author: bytes) -> list[tuple[Act, Authority]]:
         """The grants to *author* with what they pass on, by bytes alone."""
         return [(act, act.passes) for act in self._to.get(author, ()) if act.passes is not None]
+
+    def above(self, author: bytes) -> Mapping[bytes, int]:
+        """The leaves before a held grant to *author*: the least rank of what these let it make."""
+        return self._above.get(author, {})
+
+    def ranks(self, author: bytes) -> AbstractSet[int]:
+        """Of what held grants to *author* let it make, by bytes alone."""
+        return self._ranks.get(author, set())
 
     def made_by(self, grant_id: bytes) -> Sequence[Act]:
         """The held grants and pins that cite this grant."""
@@ -191,6 +220,8 @@ class Links:
                 act.flaw = result
             else:
                 act.passes = result
+                self._ranks.setdefault(result.audience, set()).add(result.rank)
+                note_above(self._above.setdefault(result.audience, {}), result)
                 if result.akind == JOIN:
                     invited = self._invited.setdefault(act.header.author, {})
                     invited.setdefault(result.audience, []).append(act)
