@@ -11,7 +11,7 @@ import trio
 from mesh.api.arguments import Argument
 from mesh.api.context import Context, Operation
 from mesh.api.importers.beads import plan_import, read_lines
-from mesh.core.errors import UsageError
+from mesh.core.errors import Unavailable, UsageError
 from mesh.worknode.kinds import KindRegistry
 from mesh.worknode.resolve import resolve
 
@@ -34,14 +34,23 @@ async def _import_beads(context: Context, given: dict[str, Any]) -> Any:
     issues, skipped = await trio.to_thread.run_sync(read_lines, data)
     # What is there is left as it is and reported so: it must be on disk.
     await context.node.settled()
+    replica = context.node.replica
     plan = plan_import(
         replica, KindRegistry.from_store(replica.store), issues, under=under, skipped=skipped
     )
     writes = 0
-    for batch in plan.batches():
-        await context.node.submit(batch, session=given["session"] or "")
-        writes += len(batch)
-        await context.tell({"writes": writes, "issues": len(issues)})
+    for batch in plan.steps():
+        if batch:
+            await context.node.submit(batch, session=given["session"] or "")
+            writes += len(batch)
+            await context.tell({"writes": writes, "issues": len(issues)})
+        else:
+            await trio.lowlevel.checkpoint()
+        await context.node.settled()
+        if context.node.replica is not replica:
+            raise Unavailable(
+                "the node has read its state anew meanwhile", hint="import again: nothing doubles"
+            )
     return plan.report.to_json()
 
 

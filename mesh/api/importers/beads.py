@@ -34,6 +34,8 @@ BATCH_WRITES_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 48 * 1024
 #: What a write costs besides its value. A guess on the safe side.
 _WRITE_BYTES: Final = 96
+#: After so many issues others get their turn, as in `mesh.api.worknodes`.
+_TURN_ISSUES: Final = 50
 #: Remarks that a report holds; the rest is counted.
 REMARKS_MAX: Final = 1_000
 
@@ -102,19 +104,28 @@ class ImportPlan:
         return worknode_id(self.report.root, CLASS_SHARED, shared_key(source_id))
 
     def batches(self) -> Iterator[Batch]:
+        """All batches of `steps`."""
+        return (batch for batch in self.steps() if batch)
+
+    def steps(self) -> Iterator[Batch]:
         """
         All batches: first issues with their fields and links, then the moves.
 
         Moves come second, since a parent may stand after its children in the file, and from the
-        top down, so that an issue may become a child of what was below it.
+        top down, so that an issue may become a child of what was below it. An empty one comes
+        after so many issues, for others to have their turn: most may be as they were.
         """
         batcher = Batcher()
         if not self.replica.store.exists(self.report.root):
             yield from batcher.put(self._home())
-        for issue in self.hierarchy.issues.values():
+        for number, issue in enumerate(self.hierarchy.issues.values(), 1):
             yield from batcher.put(self._fields(issue))
+            if number % _TURN_ISSUES == 0:
+                yield ()
         yield from batcher.flush()
-        for source_id in self.hierarchy.top_down():
+        for number, source_id in enumerate(self.hierarchy.top_down(), 1):
+            if number % _TURN_ISSUES == 0:
+                yield ()
             if self._is_above_target(source_id):
                 # Maybe only until the moves so far are applied.
                 yield from batcher.flush()
