@@ -70,6 +70,9 @@ class Wants:
 
     def add(self, key: LaneKey, target: int) -> None:
         """Want a lane up to *target*; ignored when the list is full, a later exchange brings it."""
+        if not self._targets:
+            # What is wanted from now on is another repair's.
+            self.clear()
         if key in self._targets:
             self._targets[key] = max(target, self._targets[key])
         elif len(self._targets) < WANTS_MAX:
