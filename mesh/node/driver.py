@@ -209,10 +209,10 @@ class Driver(Generic[E]):
             taken.append(Tick())
             effects += self._handle(taken[-1])
         while len(taken) < BATCH_INPUTS_MAX and (item := self.inbox.pop()) is not None:
-            if isinstance(item, OutboxDrained | LinkClosed):
-                self._full.discard(item.link)
             if self._is_stale(item) or not self.requests.taken(item):
                 continue
+            if isinstance(item, OutboxDrained | LinkClosed):
+                self._full.discard(item.link)
             taken.append(item)
             if isinstance(item, Found):
                 self._remember(item)
@@ -344,6 +344,7 @@ class Driver(Generic[E]):
         if not is_loaded:
             return
         self._first_link = self._links.next_number
+        self._full.clear()
         self._ticked_ms = 0
         self.failure = None
         self._links.is_paused = False
@@ -379,6 +380,8 @@ class Driver(Generic[E]):
             await self.inbox.wait(until_s)
             while (item := self.inbox.pop()) is not None:
                 self.requests.fail(item, self.failure)
+                if isinstance(item, Found):
+                    self._remember(item)
 
     def _note(self, event: str, error: BaseException, **fields: object) -> None:
         cause = error.__cause__

@@ -161,6 +161,25 @@ async def test_a_new_engine_is_told_again_where_others_were_found(autojump_clock
         assert told[-2:] == [hints[-1], hints[200]]
 
 
+async def test_what_is_found_while_the_disk_refuses_is_told_when_it_does_not(
+    autojump_clock: object,
+) -> None:
+    """The addresses of a ticket are named once, perhaps to a node that starts on a full disk."""
+    async with running() as made:
+        made.store.broken = DISK_FULL
+        for _ in range(3):
+            with pytest.raises(StorageError):
+                await made.submit()
+            await trio.sleep(0.1)
+        hint = Found(("h", 1), "ticket")
+        await made.driver.inbox.put(hint)
+        await trio.sleep(60)
+        made.store.broken = None
+        await trio.sleep(60)
+        assert made.driver.failure is None
+        assert hint in made.driver.engine.handled
+
+
 async def test_what_strangers_announce_is_forgotten_before_what_was_named(
     autojump_clock: object,
 ) -> None:
@@ -344,10 +363,7 @@ async def test_links_that_are_gone_are_not_remembered_as_full(autojump_clock: ob
             await made.submit()
         made.store.broken = None
         await trio.sleep(1)
-        # That of an engine from before a failure ends, too.
-        await made.driver.inbox.put(LinkClosed(9, "reset"))
-        await trio.sleep(1)
-        assert not made.driver._full
+        assert not made.driver._full, "those of the engine from before are reset"
 
 
 async def test_who_is_answered_looks_before_the_next_batch(autojump_clock: object) -> None:
