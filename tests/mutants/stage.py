@@ -51,8 +51,8 @@ do_not_mutate_patterns = ['^\\s*raise ']
 also_copy = ["mypy.ini"]
 pytest_add_cli_args_test_selection = [{tests}]
 pytest_add_cli_args = ["--hypothesis-profile=few", "-p", "no:cacheprovider"]
-timeout_multiplier = 2.0
-timeout_constant = 30.0
+timeout_multiplier = 10.0
+timeout_constant = 10.0
 type_check_command = [
   "{python}", "-m", "mypy", "{package}", "--output=json", "--config-file=mypy.ini"
 ]

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from capability.verdict import Verdict
 from crdt.codec import decode, encode
 from crdt.hlc import pack
 from mesh.core.effects import Persist
 from mesh.core.errors import StorageError
 from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.records import PutEntry, PutMeta, PutSnapshot
+from mesh.replica import loading
+from mesh.replica.held import Held
 from mesh.replica.replica import Replica
 from mesh.storage.memory import MemoryStore
 from mesh.storage.sqlite import SqliteStore
@@ -121,3 +124,29 @@ def test_what_was_parked_before_a_restart_wakes_after_it(*, is_kept: bool) -> No
     cell: Any = stage.node.replica.store.cell(stage.task, (0, "n", 7))
     assert (cell.total, cell.writes) == (3, 3)
     assert held.next_wake_ms() is None
+
+
+@pytest.mark.parametrize("more", range(3))
+def test_of_a_log_with_a_snapshot_only_the_tail_is_folded(
+    more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage()
+    stage.node.receive([stage.bob.data(inc(stage.task, "n", 1))])
+    last, fold_one = stage.node.replica.table.last, loading._fold_one
+    folded: list[int] = []
+
+    def folding(held: Held, n: int) -> None:
+        folded.append(n)
+        fold_one(held, n)
+
+    monkeypatch.setattr(loading, "_fold_one", folding)
+    stage.node.reload()
+    assert folded == list(range(1, last + 1))
+    assert set(stage.node.replica.table.verdicts[1:]) == {Verdict.COUNTS}
+    stage.node.run(stage.node.replica.snapshot(least=1))
+    stage.node.receive([stage.bob.data(inc(stage.task, "n", 10)) for _ in range(more)])
+    folded.clear()
+    before = situation(stage.node)
+    stage.node.reload()
+    assert folded == list(range(last + 1, last + 1 + more))
+    assert situation(stage.node) == before
