@@ -1,4 +1,4 @@
-"""What a replica has its driver do: the lines for the operator, what goes to disk, in what order."""
+"""What a replica has its driver do: lines for the operator, what goes to disk, in what order."""
 
 from __future__ import annotations
 
