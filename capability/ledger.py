@@ -24,6 +24,8 @@ Source: docs/formats.md, rules 1, 2, 3, 7 and 9.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from capability.anew import Anew
@@ -219,6 +221,10 @@ class Ledger:
     def grants_to(self, author: bytes) -> tuple[tuple[bytes, Authority], ...]:
         """The grants to *author* that count, by (rank, id)."""
         return self._judging.grants_to(author)
+
+    def grants_held(self, author: bytes) -> Sequence[Act]:
+        """All grants to *author* in the order in which they came. Not to be changed."""
+        return self._links.granted_to(author)
 
     def members(self) -> tuple[bytes, ...]:
         """Root keys and audiences of member grants that count, sorted. Cost: O(grants)."""

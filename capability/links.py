@@ -158,6 +158,10 @@ class Links:
                 self._missing.setdefault(waiting.header.leaf, []).append(waiting)
         return act, queue
 
+    def granted_to(self, author: bytes) -> Sequence[Act]:
+        """The held grants to *author* in the order in which they came."""
+        return self._to.get(author, ())
+
     def held_by(self, author: bytes) -> list[tuple[Act, Authority]]:
         """The grants to *author* with what they pass on, by bytes alone."""
         return [(act, act.passes) for act in self._to.get(author, ()) if act.passes is not None]

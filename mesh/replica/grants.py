@@ -76,7 +76,7 @@ def session_grant(authority: Authority, audience: bytes, session: bytes, name: s
     )
 
 
-def session_of(authority: Authority) -> bytes:
+def session_of(grant: Grant) -> bytes:
     """The session that a session grant names, else empty."""
-    named = authority.grant.caveat(CAVEAT_SESSION) if authority.grant is not None else None
+    named = grant.caveat(CAVEAT_SESSION)
     return named if isinstance(named, bytes) else b""

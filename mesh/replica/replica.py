@@ -173,10 +173,9 @@ class Replica:
 
     def label(self, author: bytes) -> str:
         """The name that an author's member grant gives it, the first held; empty if none is."""
-        grants, number = self.held.ledger.grants_to(author), self.held.table.number
         # Anybody may sign a later one, which must not rename it.
-        named = [(number[i], a.grant.label) for i, a in grants if a.grant and a.akind == MEMBER]
-        return min(named, default=(0, ""))[1]
+        granted = (act.grant for act in self.held.ledger.grants_held(author) if act.counts)
+        return next((each.label for each in granted if each and each.akind == MEMBER), "")
 
     # -- changing -------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ node: the same rights, but for passing them on. Where none can be made the node'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -17,6 +17,7 @@ from capability.authority import Authority, widens
 from capability.bodies import MEMBER, SESSION, Grant
 from capability.entry import KIND_GRANT, LANE_AUTHORITY, LANE_DATA, Header
 from capability.ids import ZERO_ID
+from capability.links import Act
 from capability.ops import Op
 from capability.permissions import READ
 from capability.verdict import Verdict
@@ -38,9 +39,9 @@ class Standing:
 
     held: Held
     author: bytes
-    #: What `_by_session` was made of, and what it said.
-    _grants: tuple[tuple[bytes, Authority], ...] = ()
-    _sorted: dict[bytes, list[Authority]] = field(factory=dict)
+    #: Session grants of this node by their session, of the first so many grants to it.
+    _sessions: dict[bytes, list[Act]] = field(factory=dict)
+    _seen: int = 0
 
     def tip(self, lane: int) -> tuple[int, bytes]:
         """The last (seq, id) of an own lane."""
@@ -62,24 +63,35 @@ class Standing:
 
     def _in_time(self, session: bytes, now: Now) -> Iterator[Authority]:
         root = self.held.ledger.authority(b"", self.author)
-        found, stamp_ms = self._by_session(), self.stamp_ms(now)
-        own = found.get(session, ()) if session else ()
-        for each in chain(own, () if root is None else (root,), found.get(b"", ())):
+        stamp_ms = self.stamp_ms(now)
+        own = _counted(self._of_session(session)) if session else ()
+        for each in chain(own, () if root is None else (root,), self._of_node()):
             if each.nbf_ms <= stamp_ms < each.exp_ms:
                 yield each
 
-    def _by_session(self) -> dict[bytes, list[Authority]]:
-        """The grants by the session that they are for; those of the node itself by none."""
-        grants = self.held.ledger.grants_to(self.author)
-        if grants is not self._grants:
-            # Anybody may sign grants to this node, and a write must not go through them all. Those
-            # held first come first: its own, which no later one may put in another's hands.
-            self._grants, self._sorted = grants, {}
-            number = self.held.table.number
-            for _, each in sorted(grants, key=lambda pair: number[pair[0]]):
-                session = session_of(each) if each.akind == SESSION else b""
-                self._sorted.setdefault(session, []).append(each)
-        return self._sorted
+    def _of_node(self) -> Iterator[Authority]:
+        """
+        The grants to the node itself.
+
+        Anybody may sign some, and a write must not go through them all. Those held first come
+        first: its own, which no later one may put in another's hands.
+        """
+        granted = _counted(self.held.ledger.grants_held(self.author))
+        return (each for each in granted if each.akind != SESSION)
+
+    def _of_session(self, session: bytes) -> Sequence[Act]:
+        """The grants that this node has made for one of its sessions."""
+        self._sort_sessions()
+        return self._sessions.get(session, ())
+
+    def _sort_sessions(self) -> None:
+        granted = self.held.ledger.grants_held(self.author)
+        for act in granted[self._seen :]:
+            # Nobody else's passes anything on.
+            own = act.header.author == self.author
+            if own and act.grant is not None and act.grant.akind == SESSION:
+                self._sessions.setdefault(session_of(act.grant), []).append(act)
+        self._seen = len(granted)
 
     def membership(self) -> bytes:
         """
@@ -88,13 +100,10 @@ class Standing:
         Anybody may sign one to this key, with an end or for little: the one that lets it in for
         the longest is shown, and of equals the one that was held first, its own.
         """
-        number = self.held.table.number
-        found = (
-            (held.exp_ms, -number[grant_id], grant_id)
-            for grant_id, held in self.held.ledger.grants_to(self.author)
-            if held.akind == MEMBER and held.perms & READ
-        )
-        return max(found, default=(0, 0, b""))[2]
+        granted = _counted(self.held.ledger.grants_held(self.author))
+        found = (each for each in granted if each.akind == MEMBER and each.perms & READ)
+        longest = max(found, key=lambda each: each.exp_ms, default=None)
+        return longest.leaf if longest is not None else b""
 
     def covering(
         self, draft: Sequence[Op], session: bytes, now: Now, *, births: Births
@@ -147,8 +156,8 @@ class Standing:
         grant = session_grant(under, self.author, session, name)
         if not self.may_pass_on(under, grant, now):
             return None
-        sessions = sum(len(found) for named, found in self._by_session().items() if named)
-        if sessions >= SESSIONS_MAX:
+        self._sort_sessions()
+        if sum(act.counts for acts in self._sessions.values() for act in acts) >= SESSIONS_MAX:
             raise BackPressure(f"this node has {SESSIONS_MAX} named sessions already")
         return grant
 
@@ -160,3 +169,8 @@ class Standing:
             self.author, LANE_AUTHORITY, seq + 1, prev, hlc, KIND_GRANT, under.leaf, 0, ZERO_ID
         )
         return widens(under, grant, header) is None
+
+
+def _counted(granted: Iterable[Act]) -> Iterator[Authority]:
+    """What the grants that count pass on, in their order."""
+    return (act.passes for act in granted if act.counts and act.passes is not None)
