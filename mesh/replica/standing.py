@@ -17,6 +17,7 @@ from capability.authority import Authority, widens
 from capability.bodies import MEMBER, SESSION, Grant
 from capability.entry import KIND_GRANT, LANE_AUTHORITY, LANE_DATA, Header
 from capability.ids import ZERO_ID
+from capability.keys import SeedSigner
 from capability.links import Act
 from capability.ops import Op
 from capability.permissions import READ
@@ -24,6 +25,7 @@ from capability.verdict import Verdict
 from crdt.hlc import COUNTER_BITS, milliseconds
 from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import Now
+from mesh.replica.founding import META_JOIN_SEED
 from mesh.replica.grants import may_issue, session_grant, session_of
 from mesh.replica.held import Held
 from mesh.replica.judge import judge
@@ -39,9 +41,16 @@ class Standing:
 
     held: Held
     author: bytes
-    #: Session grants of this node by their session, of the first so many grants to it.
-    _sessions: dict[bytes, list[Act]] = field(factory=dict)
+    #: Of the first so many grants to this node those by the key of its own ticket, and those that
+    #: it has made for its sessions.
     _seen: int = 0
+    _joined: list[Act] = field(factory=list)
+    _sessions: dict[bytes, list[Act]] = field(factory=dict)
+    _ticket: bytes = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        seed = self.held.reader.meta(META_JOIN_SEED)
+        self._ticket = SeedSigner(seed).public if seed else b""
 
     def tip(self, lane: int) -> tuple[int, bytes]:
         """The last (seq, id) of an own lane."""
@@ -73,23 +82,29 @@ class Standing:
         """
         The grants to the node itself.
 
-        Anybody may sign some, and a write must not go through them all. Those held first come
-        first: its own, which no later one may put in another's hands.
+        Anybody may sign some, and a write must not go through them all. Its own come first, which
+        no other one may put in another's hands: that of its ticket, then those held first. Whoever
+        brings a newcomer its first entries may bring others before its own.
         """
-        granted = _counted(self.held.ledger.grants_held(self.author))
-        return (each for each in granted if each.akind != SESSION)
+        self._look_through()
+        granted = self.held.ledger.grants_held(self.author)
+        others = (act for act in granted if act.header.author != self._ticket)
+        return (each for each in _counted(chain(self._joined, others)) if each.akind != SESSION)
 
     def _of_session(self, session: bytes) -> Sequence[Act]:
         """The grants that this node has made for one of its sessions."""
-        self._sort_sessions()
+        self._look_through()
         return self._sessions.get(session, ())
 
-    def _sort_sessions(self) -> None:
+    def _look_through(self) -> None:
+        """Sort what has been granted to this node since the last look."""
         granted = self.held.ledger.grants_held(self.author)
         for act in granted[self._seen :]:
-            # Nobody else's passes anything on.
-            own = act.header.author == self.author
-            if own and act.grant is not None and act.grant.akind == SESSION:
+            by = act.header.author
+            if by == self._ticket:
+                self._joined.append(act)
+            # Nobody else's session grant passes anything on.
+            if by == self.author and act.grant is not None and act.grant.akind == SESSION:
                 self._sessions.setdefault(session_of(act.grant), []).append(act)
         self._seen = len(granted)
 
@@ -98,10 +113,9 @@ class Standing:
         The grant to show to whoever does not know this node, empty if there is none.
 
         Anybody may sign one to this key, with an end or for little: the one that lets it in for
-        the longest is shown, and of equals the one that was held first, its own.
+        the longest is shown, and of equals its own.
         """
-        granted = _counted(self.held.ledger.grants_held(self.author))
-        found = (each for each in granted if each.akind == MEMBER and each.perms & READ)
+        found = (e for e in self._of_node() if e.akind == MEMBER and e.perms & READ)
         longest = max(found, key=lambda each: each.exp_ms, default=None)
         return longest.leaf if longest is not None else b""
 
@@ -156,7 +170,7 @@ class Standing:
         grant = session_grant(under, self.author, session, name)
         if not self.may_pass_on(under, grant, now):
             return None
-        self._sort_sessions()
+        self._look_through()
         if sum(act.counts for acts in self._sessions.values() for act in acts) >= SESSIONS_MAX:
             raise BackPressure(f"this node has {SESSIONS_MAX} named sessions already")
         return grant

@@ -22,12 +22,13 @@ from capability.ops import Op
 from capability.verdict import Verdict
 from mesh.core.errors import BackPressure, Denied
 from mesh.core.inputs import Now
+from mesh.core.records import PutMeta
 from mesh.greeting import read_chain
 from mesh.replica.grants import session_grant
 from mesh.replica.standing import Standing
 from tests.mesh.replica.desk import Desk, field_of
 from tests.mesh.replica.hand import hand, put
-from tests.mesh.replica.world import TODAY_MS, node_of
+from tests.mesh.replica.world import TODAY_MS, node_of, seed
 
 
 @pytest.fixture
@@ -253,3 +254,22 @@ def test_a_later_grant_by_somebody_else_does_not_rename_a_member(desk: Desk) -> 
     assert min(by_mal, key=lambda entry: entry.id).id < cec.leaf
     assert desk.node.replica.label(cec.author) == "cec"
     assert desk.node.replica.label(b"?" * 32) == ""
+
+
+def test_a_newcomer_writes_by_its_ticket_whatever_it_was_brought_before_that(desk: Desk) -> None:
+    """Else its first peer could bring a grant of his own first, and void what it writes later."""
+    mal, door, cec = (hand(desk.mesh, name) for name in ("mal", "door", "cec"))
+    before = [desk.root.grant(mal), mal.grant(cec)]
+    cec.leaf = b""
+    joining = [desk.bob.grant(door, akind=JOIN), door.grant(cec)]
+    node = node_of(desk.mesh, cec.signer)
+    node.store.commit([PutMeta("join_seed", seed("door"))])
+    node.reload()
+    node.receive([*desk.node.log()[1:], *before])
+    node.write(field_of(desk, "f", 1))
+    assert node.log()[-1].header.leaf == before[-1].id
+    node.receive(joining)
+    node.write(field_of(desk, "f", 2))
+    own = node.replica.writer.standing
+    assert node.log()[-1].header.leaf == own.membership() == cec.leaf
+    assert leaves(own.candidates(b"", node.now)) == [cec.leaf, before[-1].id]
