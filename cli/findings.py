@@ -38,11 +38,17 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
+def one_line(value: object) -> str:
+    """*value* without ends of lines: after one, anybody's name could pass for a line of ours."""
+    return str(value).replace("\n", " ")
+
+
 def peer_name(peer: dict[str, Any]) -> str:
     """How a peer is called: its name, else the beginning of its key, else its address."""
     key = (peer["node_id"] or "")[:8]
     if peer["name"]:
-        return f"{peer['name']} ({key})" if key else str(peer["name"])
+        name = one_line(peer["name"])
+        return f"{name} ({key})" if key else name
     return key or peer["address"] or "-"
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from cli.findings import peer_name
+from cli.findings import one_line, peer_name
 
 _UNKNOWN: Final = "-"
 _TITLE_CHARACTERS: Final = 60
@@ -14,7 +14,7 @@ _TITLE_CHARACTERS: Final = 60
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
     """Columns, as wide as their widest cell, cut at the terminal's edge."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[one_line(cell) for cell in row] for row in rows]
     if not cells:
         return ""
     every = [list(header), *cells]
@@ -29,7 +29,7 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
 
 def known(value: object, unit: str = "") -> str:
     """*value*, or a dash for what was not measured."""
-    return _UNKNOWN if value is None or value == "" else f"{value}{unit}"
+    return _UNKNOWN if value is None or value == "" else f"{one_line(value)}{unit}"
 
 
 # -- the mesh -----------------------------------------------------------------------------------
@@ -83,17 +83,17 @@ def short(worknode: dict[str, Any]) -> str:
 
 def done(verb: str, worknode: dict[str, Any]) -> str:
     """The line after a write that is durable."""
-    return f"✓ {verb} {short(worknode)}  {worknode['title']}"
+    return f"✓ {verb} {short(worknode)}  {one_line(worknode['title'])}"
 
 
 def worknode(found: dict[str, Any]) -> str:
     """Everything of one."""
     created, updated = found["created"], found["updated"]
     lines = [
-        f"{found['title'] or '(no title)'}",
+        one_line(found["title"] or "(no title)"),
         f"  id        {found['id']}",
-        f"  kind      {found['kind']}",
-        f"  path      {found['path']}",
+        f"  kind      {one_line(found['kind'])}",
+        f"  path      {one_line(found['path'])}",
         f"  status    {known(found['status'])}",
         f"  priority  {known(found['priority'])}",
         f"  created   {known(created['at'])} by {known(created['by'])}",
@@ -102,24 +102,24 @@ def worknode(found: dict[str, Any]) -> str:
     ]
     for name, value in found["fields"].items():
         if name not in {"title", "status", "priority"}:
-            lines += _field(name, value)
+            lines += _field(one_line(name), value)
     return "\n".join(lines)
 
 
 def _field(name: str, value: Any) -> list[str]:
     if isinstance(value, list):
         if all(isinstance(item, str) and len(item) < 40 for item in value):
-            return [f"  {name:<9} {', '.join(value)}"]
+            return [f"  {name:<9} {one_line(', '.join(value))}"]
         return [f"  {name}", *(f"    - {_item(item)}" for item in value)]
     if isinstance(value, str) and "\n" in value:
         return [f"  {name}", *(f"    {line}" for line in value.splitlines())]
-    return [f"  {name:<9} {value}"]
+    return [f"  {name:<9} {one_line(value)}"]
 
 
 def _item(item: Any) -> str:
     if isinstance(item, dict) and "text" in item:
-        return f"{item.get('at', '')} {item.get('author', '')}: {item['text']}".strip()
-    return str(item)
+        item = f"{item.get('at', '')} {item.get('author', '')}: {item['text']}".strip()
+    return str(item).replace("\n", "\n      ")
 
 
 def worknodes(found: list[dict[str, Any]]) -> str:
@@ -146,8 +146,8 @@ def tree(found: list[dict[str, Any]]) -> str:
     """Indented by depth."""
     lines = []
     for item in found:
-        status_ = f"  [{item['status']}]" if item["status"] else ""
-        title = item["title"] or "(no title)"
+        status_ = f"  [{one_line(item['status'])}]" if item["status"] else ""
+        title = one_line(item["title"] or "(no title)")
         lines.append(f"{'  ' * item['depth']}{short(item)}  {title}{status_}")
     return "\n".join(lines)
 
@@ -166,8 +166,8 @@ def event(found: dict[str, Any]) -> str:
     """One line of `watch`."""
     if found["type"] == "reset":
         return "… events are missing here; read the state anew"
-    title = found.get("title") or (found.get("node") or "")[:8]
-    return f"{found['at']}  {found['type']:<16} {title}  ({known(found['by'])})"
+    title = one_line(found.get("title") or (found.get("node") or "")[:8])
+    return f"{found['at']}  {one_line(found['type']):<16} {title}  ({known(found['by'])})"
 
 
 def imported(data: dict[str, Any]) -> str:

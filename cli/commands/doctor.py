@@ -14,7 +14,7 @@ import click
 
 from cli import findings
 from cli.app import App, command
-from cli.findings import Finding
+from cli.findings import Finding, one_line
 from cli.given import read_text
 from mesh.api.version import VERSION
 from mesh.core.errors import MeshError, UsageError
@@ -80,7 +80,7 @@ def doctor(
     ]
     lines = []
     for name, ok, found, remedy in findings:
-        lines.append(f"{'ok ' if ok else 'BAD'}  {name:<9} {found}")
+        lines.append(f"{'ok ' if ok else 'BAD'}  {name:<9} {one_line(found)}")
         if not ok:
             lines.append(f"     {'':<9} → {remedy}")
     app.done(data, "\n".join(lines))

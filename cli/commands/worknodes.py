@@ -9,6 +9,7 @@ import click
 
 from cli import render
 from cli.app import App, command
+from cli.findings import one_line
 from cli.given import read_text
 from mesh.core.errors import Unavailable, Unknown, UsageError
 
@@ -178,7 +179,7 @@ def update(
 def move(app: App, node: str, under: str) -> None:
     """Put NODE, with all below it, under another."""
     data = app.call("move", {"node": node, "under": under}, is_write=True)
-    app.done(data, f"{render.done('moved', data)}  now {data['path']}")
+    app.done(data, f"{render.done('moved', data)}  now {one_line(data['path'])}")
 
 
 @command("archive")
