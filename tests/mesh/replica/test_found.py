@@ -110,6 +110,14 @@ def test_a_start_that_finds_nothing_has_nothing_to_remember() -> None:
     assert (found.waits, found.unsaved, found.pending.due_ms) == (False, [], None)
 
 
+def test_a_mark_of_rows_that_are_gone_goes_when_nothing_is_early() -> None:
+    mark = encode(5)
+    found = load(Desk(), rows_found=mark)
+    assert found.unsaved == [PutMeta(META_FOUND, b"")]
+    found = load(Desk(), rows_found=mark, rows_early=encode((b"a" * 32,)))
+    assert (found.unsaved, found.old_until) == ([], 5)
+
+
 def test_entries_of_found_rows_are_known_after_a_restart() -> None:
     desk = Desk()
     ids = (b"a" * 32, b"b" * 32)
