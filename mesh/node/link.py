@@ -239,7 +239,8 @@ class Link:
             if len(self._pings) > PINGS_MAX:
                 del self._pings[next(iter(self._pings))]
             self._channel.ping(token)
-        while self._outbox and self._channel.output_bytes < WRITE_BYTES:
+        # When the peer has closed it, what it said before may still wait for the engine.
+        while self._outbox and self._channel.can_send and self._channel.output_bytes < WRITE_BYTES:
             data = self._outbox.popleft()
             self._outbox_bytes -= len(data)
             self._channel.send(data)

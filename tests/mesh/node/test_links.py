@@ -78,6 +78,23 @@ async def test_closing_tells_both_sides_why() -> None:
         assert not b.links.open
 
 
+async def test_what_a_peer_said_before_it_closed_waits_for_the_engine() -> None:
+    """Its goodbye says why; that this side has something to say at the moment changes nothing."""
+    async with two() as (a, b, address):
+        a.links.connect(address, None)
+        opened = await a.first(LinkOpened)
+        accepted = await b.first(LinkOpened)
+        a.gate = trio.Event()
+        b.links.send(accepted.link, b"last words")
+        b.links.disconnect(accepted.link, "goodbye")
+        await trio.sleep(0.1)
+        a.links.send(opened.link, b"too late")
+        await trio.sleep(0.1)
+        a.gate.set()
+        assert (await a.first(LinkClosed)).reason == "closed by the peer: goodbye"
+        assert [i.data for i in a.all(Received)] == [b"last words"]
+
+
 @pytest.mark.parametrize(
     ("numbers", "meshes", "expected"),
     [
