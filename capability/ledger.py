@@ -148,9 +148,16 @@ class Ledger:
             return self._add_genesis(entry)
         return self._add(entry)
 
-    def add_proof(self, first: SignedHeader, second: SignedHeader) -> Change | None:
+    def add_proof(
+        self, first: SignedHeader, second: SignedHeader, *, was_held: bool = False
+    ) -> Change | None:
         """
         Hold a fork proof, of which the caller has verified both signatures.
+
+        Args:
+            first: One half.
+            second: The other.
+            was_held: It was before a restart; its author may be introduced again.
 
         Returns:
             What changed; None if the proof is not held: its author is not introduced, its prev is
@@ -165,7 +172,8 @@ class Ledger:
         good = key == (two.author, two.lane) and (one.seq, one.prev) == (two.seq, two.prev)
         if low.id == high.id or not good:
             raise FormError(f"fork proof: {low.id.hex()[:8]} and {high.id.hex()[:8]} are none")
-        if KIND_GENESIS in (one.kind, two.kind) or not self.introduced(one.author):
+        is_known = was_held or self.introduced(one.author)
+        if KIND_GENESIS in (one.kind, two.kind) or not is_known:
             return None
         lane = self._lanes.setdefault(key, self._new_lane())
         before = lane.fork_seq, lane.proof

@@ -122,7 +122,7 @@ def _load_proofs(held: Held) -> None:
                 f"a fork proof cannot be read: {error}",
                 hint="the log is damaged; run `mesh doctor`",
             ) from error
-        held.ledger.add_proof(first, second)
+        held.ledger.add_proof(first, second, was_held=True)
 
 
 def _judge_all(held: Held, wall_ms: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from capability.entry import Entry
+from capability.entry import LANE_DATA, Entry
+from capability.verdict import Reason, Verdict
 from crdt.codec import decode, encode
 from crdt.hlc import pack
 from mesh.core.effects import Emit
@@ -151,3 +152,29 @@ def test_a_home_that_ran_twice_stays_stopped_whoever_holds_less_of_its_log() -> 
     assert node.replica.check_heads([None, head], desk.root.author) == ""
     node.run(node.replica.finish())
     assert node.replica.writer.blocked == PARTED
+
+
+def test_a_fork_proof_outlasts_a_restart_while_its_author_is_not_introduced() -> None:
+    """Else the two branches' author would write on when the grant to it counts again."""
+    desk = Desk()
+    ann, cec = hand(desk.mesh, "ann"), hand(desk.mesh, "cec")
+    desk.node.receive([desk.root.grant(ann)])
+    twin = ann.twin()
+    desk.node.receive([granted := ann.grant(cec)])
+    first, second = (cec.twin().data(put(desk.task, "f", at)) for at in (1, 2))
+    desk.node.receive([first])
+    _, effects, _ = desk.node.replica.receive_proof(
+        first.signed_header, second.signed_header, desk.node.now
+    )
+    desk.node.run(effects)
+    desk.node.receive([twin.grant(b"\1" * 32)])
+    assert not desk.node.replica.held.ledger.introduced(cec.author)
+    desk.node.reload()
+    desk.node.receive([desk.root.pin(granted)])
+    ledger = desk.node.replica.held.ledger
+    assert ledger.introduced(cec.author)
+    assert (cec.author, LANE_DATA) in desk.node.replica.forked()
+    assert ledger.judge(first.header, first.id) == (Verdict.VOID, Reason.FORKED)
+    before = desk.node.replica.frontier_hash()
+    desk.node.reload()
+    assert desk.node.replica.frontier_hash() == before
