@@ -146,9 +146,14 @@ class FoundRows:
         self._sealed = Sealed()
         if not self.waits and not self.pending.rows:
             return
+        # What became of a row is younger than the row; of early entries that is not known here.
+        rows = () if self.pending.early else self.pending.rows.values()
+        oldest = min((row.hlc for row in rows), default=0)
         lane = self.held.ledger.lane(self.author, LANE_DATA)
-        for seq in range(1, len(lane) + 1 if lane is not None else 1):
+        for seq in range(len(lane) if lane is not None else 0, 0, -1):
             assert lane is not None
+            if lane.facts(seq)[0] < oldest:
+                break
             entry = self.held.read(self.held.table.number[lane.at(seq)])
             for _, place, stamp, value in _local_writes(entry, self.held.data_of(entry)):
                 self._sealed.add(place, stamp, value)

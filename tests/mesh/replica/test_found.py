@@ -244,6 +244,30 @@ def test_found_rows_that_were_sealed_since_are_dropped() -> None:
     assert sorted(found.pending.rows) == [at - 10, at - 8, at - 7, at - 6, at + 1]
 
 
+def test_no_more_of_the_log_is_read_than_may_have_sealed_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The whole of it may be a million entries, and links wait for the engine."""
+    desk = Desk()
+    stamps = [stamp(desk, inc(desk)) for _ in range(5)]
+    numbers: list[int] = []
+    real = Held.read
+
+    def read(self: Held, n: int) -> Entry:
+        numbers.append(n)
+        return real(self, n)
+
+    monkeypatch.setattr(Held, "read", read)
+    found = recovering(desk, row(desk, inc(desk), stamps[3]), found_until=stamps[3])
+    hlcs = desk.node.replica.table.hlcs
+    assert sorted(hlcs[n] for n in numbers) == stamps[3:]
+    assert dropped(found.recovered()) == (stamps[3],)
+    numbers.clear()
+    pending = PendingRows(early=[b"a" * 32])
+    FoundRows(desk.node.replica.held, desk.bob.author, pending).came_back()
+    assert len(numbers) == len(stamps) + 1
+
+
 def test_rows_written_since_are_dropped_only_if_they_are_in_the_log_themselves() -> None:
     desk = Desk()
     at = stamp(desk, inc(desk, 3))
