@@ -12,7 +12,7 @@ A recording: a copy of the database, and everything the engine was told after it
         ("full",)  ("end", state hash)
 
 A recording holds what peers and users have written, so it is as private as the home. It has a
-greatest size, and a disk that refuses ends the recording, not the node.
+greatest size; a disk that refuses, or an input that has no form, ends the recording, not the node.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import BinaryIO, Final
 
 from attrs import define
 
+from crdt.errors import CodecError
 from mesh.core.effects import Effect, Log
 from mesh.core.errors import Conflict, StorageError
 from mesh.core.inputs import Input, Now
@@ -115,7 +116,12 @@ class Recorder:
     def _write(self, frame: tuple[object, ...]) -> None:
         if self._file is None:
             return
-        data = pack(frame)
+        try:
+            data = pack(frame)
+        except CodecError as error:
+            # What a program asks of its node may be nonsense, which the engine refuses.
+            self._stop(f"an input cannot be written down: {error}")
+            return
         if self.bytes_written + len(data) > self.bytes_max:
             full = pack(("full",))
             self._guard(lambda file: file.write(len(full).to_bytes(_LENGTH_BYTES, "big") + full))

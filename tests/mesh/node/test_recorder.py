@@ -148,6 +148,17 @@ async def test_a_recording_is_bounded_and_says_so(tmp_path: Path) -> None:
     assert list(frames(tmp_path / "r" / INPUTS))[-1] == ("full",)
 
 
+@pytest.mark.parametrize("value", ["\ud800", 1 << 70])
+def test_nonsense_ends_the_recording_and_not_the_node(tmp_path: Path, value: object) -> None:
+    lines: list[Log] = []
+    recorder = Recorder.create(tmp_path / "r", FileStore(), seed=1, extra=(), log=lines.append)
+    for _ in range(2):
+        recorder.told(Now(1, 2), Submit(1, (SetRegister(b"n" * 16, 0, "t", value),)))
+    recorder.close()
+    assert [line.event for line in lines] == ["recorder.stopped"]
+    assert [frame[0] for frame in frames(tmp_path / "r" / INPUTS)] == ["record"]
+
+
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "note").touch()
     with pytest.raises(Conflict):
