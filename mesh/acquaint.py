@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from mesh.core.effects import Effect, Send
 from mesh.core.inputs import Now
 from mesh.core.limits import REPAIR_INTERVAL_MS
-from mesh.gossip.limits import PEERS_TOLD_MAX, TOLD_INTERVAL_MS
+from mesh.gossip.limits import PEERS_TOLD_MAX, SETTLE_MS, TOLD_INTERVAL_MS
 from mesh.gossip.membership import Membership
 from mesh.gossip.messages import Message, Peers, Told
+from mesh.gossip.tree import put
 from mesh.greeting import HELLO_MS_MAX, is_member, why_void
 from mesh.replica.replica import Replica
 from mesh.status import LinkState
@@ -51,15 +52,37 @@ def introduce(
 def hear(
     message: Peers, state: LinkState, membership: Membership, replica: Replica, now: Now
 ) -> list[Effect]:
-    """A peer names others: those that are members may be dialled, so many in a while."""
+    """
+    A peer names others: those that are members may be dialled, so many in a while.
+
+    Whoever has just joined knows no member yet, and nobody knows it: see `recall`.
+    """
     if now.mono_ms >= state.told_ms + TOLD_INTERVAL_MS:
         state.told, state.told_ms = 0, now.mono_ms
     heard = message.peers[: max(PEERS_TOLD_MAX - state.told, 0)]
     state.told += len(heard)
     effects: list[Effect] = []
     for told in heard:
-        if told.node != replica.author and is_member(replica, told.node, now):
+        if told.node == replica.author:
+            continue
+        if is_member(replica, told.node, now):
             effects += membership.learned(told.node, told.addresses, now)
+        else:
+            put(state.unknown, told.node, told.addresses, PEERS_TOLD_MAX)
+    return effects
+
+
+def recall(
+    links: Mapping[int, LinkState], membership: Membership, replica: Replica, now: Now
+) -> list[Effect]:
+    """Whom a peer has told of before it was known that they are members may be dialled now."""
+    effects: list[Effect] = []
+    for state in links.values():
+        if not state.unknown or now.mono_ms < state.recall_ms:
+            continue
+        state.recall_ms = now.mono_ms + SETTLE_MS
+        for node in [node for node in state.unknown if is_member(replica, node, now)]:
+            effects += membership.learned(node, state.unknown.pop(node), now)
     return effects
 
 

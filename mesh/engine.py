@@ -160,6 +160,7 @@ class Engine:
         if self.version != self.replica.port.version:
             self.version = self.replica.port.version
             self.reconcile.moved(now)
+            effects += acquaint.recall(self.links, self.membership, self.replica, now)
         return effects
 
     def committed(self) -> None:
@@ -180,6 +181,7 @@ class Engine:
 
     def _tick(self, now: Now) -> list[Effect]:
         effects = self.membership.handle(Tick(), now)
+        effects += acquaint.recall(self.links, self.membership, self.replica, now)
         effects += self._let_go((), now) + self.broadcast.tick(now) + self.reconcile.tick(now)
         due = self.replica.pending.due_ms
         if due is not None and due <= now.mono_ms:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from capability.verdict import Verdict
 from crdt.hlc import milliseconds
@@ -39,6 +39,10 @@ class LinkState:
     #: Nodes that the peer has told of since `told_ms`; see `mesh.acquaint`.
     told: int = 0
     told_ms: int = 0
+    #: Where those of them listen who are not known to be members yet; at most PEERS_TOLD_MAX.
+    unknown: dict[bytes, tuple[Address, ...]] = field(factory=dict)
+    #: When it is looked at again whether they are.
+    recall_ms: int = 0
     #: When it is looked at again whether the peer is a member still.
     looked_ms: int = 0
 
