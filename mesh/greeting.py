@@ -40,6 +40,7 @@ from mesh.core.effects import Effect, Log
 from mesh.core.inputs import Address, Now
 from mesh.core.limits import SKEW_MS_MAX
 from mesh.core.ports import LogReader
+from mesh.gossip.limits import HELLO_BYTES_MAX
 from mesh.gossip.messages import EXT_NAME, GoodbyeCode, Hello, Join
 from mesh.replica.replica import RESTORED, RULES_VERSION, Replica
 
@@ -50,6 +51,8 @@ FEATURES: Final = 0
 _CHAIN_BYTES_MAX: Final = 64 * 1024
 #: A hello comes within this time, whatever else is said, in ms. A guess: as the first message.
 HELLO_MS_MAX: Final = 15_000
+#: Of a hello, which has its own bound; the rest of it is some 4 KiB at most.
+_SHOWN_BYTES_MAX: Final = HELLO_BYTES_MAX - 8 * 1024
 _EXPIRED: Final = "your grant has expired: ask for a new one"
 
 
@@ -141,13 +144,23 @@ def chain_of(replica: Replica, reader: LogReader) -> tuple[bytes, ...]:
     """The chain to this node's own key: from the ledger once it is held, else the ticket's."""
     held = replica.own_chain()
     if held:
-        return held
+        return held if _fits(held) else _shorter(replica)
     data = reader.meta("join_chain")
     if data is None:
         return ()
     chain = decode(data, size_max=_CHAIN_BYTES_MAX)
     assert isinstance(chain, tuple), "this node's own join chain is an array"
     return tuple(item for item in chain if isinstance(item, bytes))
+
+
+def _fits(chain: tuple[bytes, ...]) -> bool:
+    return sum(map(len, chain)) <= _SHOWN_BYTES_MAX
+
+
+def _shorter(replica: Replica) -> tuple[bytes, ...]:
+    """Anybody may sign a grant that is long, and a pin may confirm many members at once."""
+    leaves = replica.writer.standing.memberships()
+    return next(filter(_fits, map(replica.port.chain_of, leaves)), ())
 
 
 def join_signer(reader: LogReader) -> SeedSigner | None:

@@ -8,7 +8,7 @@ node: the same rights, but for passing them on. Where none can be made the node'
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from attrs import define, field
@@ -33,6 +33,8 @@ from mesh.worknode.store import Births
 
 #: Named sessions of one node; each costs one authority entry. A guess: an agent machine runs tens.
 SESSIONS_MAX: Final = 1_024
+#: Grants to this node of which one is shown whose chain is not too long. A guess.
+MEMBERSHIPS_MAX: Final = 16
 
 
 @define
@@ -118,6 +120,12 @@ class Standing:
         found = (e for e in self._of_node() if e.akind == MEMBER and e.perms & READ)
         longest = max(found, key=lambda each: each.exp_ms, default=None)
         return longest.leaf if longest is not None else b""
+
+    def memberships(self) -> list[bytes]:
+        """Of its own and the first others those that let it in, for the longest first."""
+        found = (e for e in self._of_node() if e.akind == MEMBER and e.perms & READ)
+        first = sorted(islice(found, MEMBERSHIPS_MAX), key=lambda each: -each.exp_ms)
+        return [each.leaf for each in first]
 
     def covering(
         self, draft: Sequence[Op], session: bytes, now: Now, *, births: Births
