@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S_DEFAULT: Final = 60.0
 _POLL_S: Final = 0.1
+#: So long one member's refusal is not taken for that of all while others are being dialled.
+_REFUSED_S_MIN: Final = 4.0
 #: What a member says to a ticket that it does not accept (codes 1 to 4 of the goodbye).
 _REFUSALS: Final = frozenset({1, 2, 3, 4})
 _STDIN: Final = "-"
@@ -144,14 +146,18 @@ def wait_for_copy(app: App, timeout_s: float) -> dict[str, Any]:
         if any(peer["in_sync"] for peer in status["peers"]):
             keys = ("mesh_id", "node_id", "entries", "worknodes", "state_hash")
             return {key: status[key] for key in keys}
-        _raise_refusal(status)
+        _raise_refusal(status, time.monotonic() - began_s)
         app.progress(render.join_progress(status, time.monotonic() - began_s))
         time.sleep(_POLL_S)
     raise _not_in_time(status, timeout_s)
 
 
-def _raise_refusal(status: dict[str, Any]) -> None:
-    if any(peer["state"] == "connected" for peer in status["peers"]):
+def _raise_refusal(status: dict[str, Any], waited_s: float) -> None:
+    tried = (*status["peers"], *(status.get("dials") or ()))
+    if any(each["state"] == "connected" for each in tried):
+        return
+    # One member may be wrong, by its clock for one: the others are given the time of a dial.
+    if waited_s < _REFUSED_S_MIN and any(each["state"] == "dialing" for each in tried):
         return
     for goodbye in status.get("goodbyes") or ():
         if goodbye["code"] in _REFUSALS:
