@@ -28,6 +28,7 @@ from capability.entry import (
 from capability.errors import CapabilityError
 from capability.ids import ZERO_ID, session_id
 from capability.keys import Signer
+from capability.limits import PIN_ROWS_MAX
 from capability.ops import Op
 from capability.verdict import Verdict
 from crdt import tree
@@ -361,8 +362,12 @@ class Writer:
         """State which branch of these logs this node has seen."""
         if self.blocked or self.standing.has_forked(LANE_AUTHORITY):
             return []
-        pin = Pin(tuple(sorted(rows, key=lambda row: row.author)), 0)
-        return self._issue(KIND_PIN, pin.encode(), leaf, now)[0]
+        ordered = sorted(rows, key=lambda row: row.author)
+        effects: list[Effect] = []
+        for at in range(0, len(ordered), PIN_ROWS_MAX):
+            pin = Pin(tuple(ordered[at : at + PIN_ROWS_MAX]), 0)
+            effects += self._issue(KIND_PIN, pin.encode(), leaf, now)[0]
+        return effects
 
 
 def _named(item: tree.Move, entry_id: bytes) -> tree.Move:

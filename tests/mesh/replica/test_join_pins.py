@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from capability import permissions
-from capability.bodies import CAVEAT_GRANTS, JOIN
+from capability.bodies import CAVEAT_GRANTS, JOIN, PinRow, decode_pin
 from capability.entry import KIND_PIN
-from capability.limits import NEVER_MS
+from capability.limits import NEVER_MS, PIN_ROWS_MAX
 from capability.verdict import Verdict
 from mesh.core.inputs import IssueGrant
-from tests.mesh.replica.desk import Desk
+from tests.mesh.replica.desk import Desk, entries_of
 from tests.mesh.replica.hand import hand
 
 
@@ -38,3 +38,15 @@ def test_a_grant_of_another_member_to_a_join_key_does_not_void_its_inviters_pin(
     assert ledger.judge(pin.header, pin.id)[0] is Verdict.COUNTS
     desk.node.receive([twin.grant(hand(desk.mesh, "thief"))])
     assert ledger.judge(joined.header, joined.id)[0] is Verdict.COUNTS
+
+
+def test_what_one_pin_cannot_hold_is_stated_by_several() -> None:
+    """They may come in one message, and a body that is too long stopped the node at each try."""
+    desk = Desk()
+    rows = [PinRow(number.to_bytes(32, "big"), (1, b"t" * 32), None) for number in range(1_025)]
+    effects = desk.node.replica.writer.pin(rows[::-1], desk.bob.leaf, desk.node.now)
+    desk.node.run(effects)
+    pins = [decode_pin(entry.body) for entry in entries_of(effects)]
+    assert [row for pin in pins for row in pin.rows] == rows
+    assert [len(pin.rows) for pin in pins] == [PIN_ROWS_MAX, 1]
+    assert desk.node.replica.writer.pin([], desk.bob.leaf, desk.node.now) == []
