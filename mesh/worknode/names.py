@@ -14,16 +14,21 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from capability.ids import TRASH, WORKNODE_BYTES
 from capability.ops import NS_PLAIN
+from mesh.core.limits import TREE_DEPTH_MAX
 from mesh.worknode.reading import Readable, Sight, look
 from mesh.worknode.store import Store
 from mesh.worknode.text import ID_CHARACTERS, SHORT_CHARACTERS, TRASH_NAME, id_text
 
 #: A longer title is cut in paths.
 NAME_CHARACTERS_MAX: Final = 80
+#: Names of one path. Source: as deep as a node creates anything, `TREE_DEPTH_MAX`.
+PATH_NAMES_MAX: Final = TREE_DEPTH_MAX
+#: Stands for the beginning of a longer one.
+_CUT: Final = "…"
 _BITS: Final = 8 * WORKNODE_BYTES
 _CHARACTER_BITS: Final = 5
 
@@ -136,15 +141,43 @@ def is_archived(store: Store, node: bytes) -> bool:
     return any(parent == TRASH for parent in above(store, node))
 
 
+@frozen
+class Place:
+    """
+    Where a Worknode stands: its path, whether that begins at the trash, and how many names it has.
+
+    A path begins anew after each `PATH_NAMES_MAX` names, with `/…`: members may put things as deep
+    as they like, and all paths of a chain would be as long as its length squared.
+    """
+
+    path: str
+    archived: bool
+    names: int
+
+    def below(self, name: str) -> Place:
+        """The place of what is called *name* and stands here. Cost: O(path)."""
+        begun = self.names % PATH_NAMES_MAX == 0 and self.names > 0
+        path = f"/{_CUT}/{name}" if begun else f"{self.path}/{name}"
+        return Place(path, self.archived, self.names + 1)
+
+
+def place_of(replica: Readable, node: bytes) -> Place:
+    """Found by going up to its top. Cost: O(depth), and the names of its path."""
+    lineage = [node, *above(replica.store, node)]
+    top, depth = lineage[-1], len(lineage) - 1
+    before = max(0, depth - 1) // PATH_NAMES_MAX * PATH_NAMES_MAX
+    names = [name_of(replica, step) for step in lineage[: depth - before]]
+    if before:
+        names.append(_CUT)
+    elif top == TRASH:
+        names.append(TRASH_NAME)
+    elif top == replica.store.root:
+        names.append(name_of(replica, top))
+    else:
+        names += [short_id(replica, top), "?"]
+    return Place("/" + "/".join(reversed(names)), top == TRASH, depth)
+
+
 def path_of(replica: Readable, node: bytes) -> str:
     """The names from the root down; `/.trash/…` when archived, `/?/…` while a place is unknown."""
-    lineage = [node, *above(replica.store, node)]
-    names = [name_of(replica, step) for step in lineage[:-1]]
-    match lineage[-1]:
-        case top if top == TRASH:
-            names.append(TRASH_NAME)
-        case top if top == replica.store.root:
-            names.append(name_of(replica, top))
-        case top:
-            names += [short_id(replica, top), "?"]
-    return "/" + "/".join(reversed(names))
+    return place_of(replica, node).path

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from capability.ids import TRASH
 from capability.ops import NS_CONFIG, NS_PLAIN
@@ -20,7 +20,7 @@ from crdt.codec import encode
 from crdt.hlc import milliseconds
 from mesh.worknode.cells import COUNTER, LOG, REGISTER, CellKey
 from mesh.worknode.kinds import ROOT_KIND, KindRegistry
-from mesh.worknode.names import is_archived, name_of, path_of, short_id, title_of
+from mesh.worknode.names import Place, name_of, place_of, short_id, title_of
 from mesh.worknode.reading import Readable, Sight, log, look
 from mesh.worknode.schema import NAMESPACE_NAMES, TYPE_NAMES, Kind
 from mesh.worknode.store import Store
@@ -93,8 +93,8 @@ class Views:
     _kinds: KindRegistry = field(init=False)
     _who: dict[bytes, str] = field(factory=dict, init=False)
     _named: dict[str, frozenset[CellKey]] = field(factory=dict, init=False)
-    #: Of what has been seen above others: its path, and whether it is archived.
-    _places: dict[bytes, tuple[str, bool]] = field(factory=dict, init=False)
+    #: Of what has been seen, or above it.
+    _places: dict[bytes, Place] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._kinds = self.registry or KindRegistry.from_store(self.replica.store)
@@ -106,7 +106,7 @@ class Views:
         name = kind_of(store, node)
         kind = self._kinds.get(name)
         parent = store.parent(node)
-        path, archived = self._place(node, sight)
+        place = self._place(node, sight)
         fields = self._fields(node, sight, kind)
         return {
             "id": id_text(node),
@@ -114,8 +114,8 @@ class Views:
             "kind": name,
             "title": title_of(replica, node, sight),
             "parent": None if parent in {None, TRASH} else id_text(parent),
-            "path": path,
-            "archived": archived,
+            "path": place.path,
+            "archived": place.archived,
             "status": status_of(sight, kind),
             "priority": fields.get("priority"),
             "fields": fields,
@@ -145,16 +145,17 @@ class Views:
         text = f"{title_of(self.replica, node, sight)}\n{to_json(_description(sight)) or ''}"
         return words in text.casefold()
 
-    def _place(self, node: bytes, sight: Sight) -> tuple[str, bool]:
-        """The path of *node*, and whether it is archived; looks up what is above it once."""
+    def _place(self, node: bytes, sight: Sight) -> Place:
+        """Where *node* stands; what is above it is looked up once."""
         parent = self.replica.store.parent(node)
         if parent is None:
-            return path_of(self.replica, node), False
+            # The trash does not stand in itself.
+            return evolve(place_of(self.replica, node), archived=False)
         above = self._places.get(parent)
         if above is None:
-            archived = parent == TRASH or is_archived(self.replica.store, parent)
-            above = self._places[parent] = path_of(self.replica, parent), archived
-        return f"{above[0]}/{name_of(self.replica, node, sight)}", above[1]
+            above = self._places[parent] = place_of(self.replica, parent)
+        place = self._places[node] = above.below(name_of(self.replica, node, sight))
+        return place
 
     # -- fields ---------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from capability.ids import CLASS_SHARED, TRASH, worknode_id
 from capability.keys import SeedSigner
 from capability.ops import NS_COMMENT, NS_PLAIN, NS_WORK
@@ -18,9 +20,10 @@ from mesh.core.writes import (
     SetMulti,
     SetRegister,
 )
-from mesh.worknode.names import safe_name, title_of
+from mesh.worknode import names
+from mesh.worknode.names import path_of, safe_name, title_of
 from mesh.worknode.text import id_text
-from mesh.worknode.view import walk, worknode_view
+from mesh.worknode.view import Views, walk, worknode_view
 from tests.mesh.replica.world import Node, admit, new_mesh, node_of, seed
 
 KEYS = {
@@ -223,6 +226,28 @@ def test_what_is_archived_stands_under_the_trash() -> None:
     assert worknode_view(node.replica, project)["parent"] is None
     assert titles(node) == []
     assert titles(node, TRASH) == ["p", "t"]
+
+
+def test_a_path_begins_anew_after_so_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a chain of 4,000 that a member signed made 100 views of its end take 3.5 s."""
+    monkeypatch.setattr(names, "PATH_NAMES_MAX", 2)
+    node = a_node()
+    chain = [made(node, "1")]
+    for number in range(2, 6):
+        chain.append(made(node, str(number), under=chain[-1]))
+    views = Views(node.replica)
+    expected = ["/acme/1", "/acme/1/2", "/…/3", "/…/3/4", "/…/5"]
+    for order in (chain, chain[::-1]):
+        assert {at: views.view(at)["path"] for at in order} == dict(
+            zip(chain, expected, strict=True)
+        )
+        views = Views(node.replica)
+    assert [path_of(node.replica, at) for at in chain] == expected
+    node.write(Move(chain[0], TRASH))
+    shown = [worknode_view(node.replica, at) for at in chain]
+    assert [view["path"] for view in shown] == ["/.trash/1", "/.trash/1/2", *expected[2:]]
+    assert all(view["archived"] for view in shown)
+    assert worknode_view(node.replica, TRASH)["archived"] is False
 
 
 def test_a_worknode_nobody_knows_has_an_empty_view() -> None:
