@@ -57,32 +57,33 @@ def hear(
 
     Whoever has just joined knows no member yet, and nobody knows it: see `recall`.
     """
-    if now.mono_ms >= state.told_ms + TOLD_INTERVAL_MS:
-        state.told, state.told_ms = 0, now.mono_ms
-    heard = message.peers[: max(PEERS_TOLD_MAX - state.told, 0)]
-    state.told += len(heard)
-    effects: list[Effect] = []
-    for told in heard:
-        if told.node == replica.author:
-            continue
-        if is_member(replica, told.node, now):
-            effects += membership.learned(told.node, told.addresses, now)
-        else:
-            put(state.unknown, told.node, told.addresses, PEERS_TOLD_MAX)
-    return effects
+    for told in message.peers:
+        if told.node != replica.author:
+            put(state.unmet, told.node, told.addresses, PEERS_TOLD_MAX)
+    return _learn(state, membership, replica, now)
 
 
 def recall(
     links: Mapping[int, LinkState], membership: Membership, replica: Replica, now: Now
 ) -> list[Effect]:
-    """Whom a peer has told of before it was known that they are members may be dialled now."""
+    """Whom a peer has told of too early, or with too many others, may be dialled now."""
     effects: list[Effect] = []
     for state in links.values():
-        if not state.unknown or now.mono_ms < state.recall_ms:
-            continue
-        state.recall_ms = now.mono_ms + SETTLE_MS
-        for node in [node for node in state.unknown if is_member(replica, node, now)]:
-            effects += membership.learned(node, state.unknown.pop(node), now)
+        if state.unmet and now.mono_ms >= state.recall_ms:
+            effects += _learn(state, membership, replica, now)
+    return effects
+
+
+def _learn(state: LinkState, membership: Membership, replica: Replica, now: Now) -> list[Effect]:
+    state.recall_ms = now.mono_ms + SETTLE_MS
+    if now.mono_ms >= state.told_ms + TOLD_INTERVAL_MS:
+        state.told, state.told_ms = 0, now.mono_ms
+    effects: list[Effect] = []
+    for node in [node for node in state.unmet if is_member(replica, node, now)]:
+        if state.told >= PEERS_TOLD_MAX:
+            break
+        state.told += 1
+        effects += membership.learned(node, state.unmet.pop(node), now)
     return effects
 
 

@@ -36,11 +36,11 @@ class LinkState:
     skew_ms: int = 0
     rtt_ms: float | None = None
     heard_ms: int = 0
-    #: Nodes that the peer has told of since `told_ms`; see `mesh.acquaint`.
+    #: Members that the peer has told of since `told_ms`; see `mesh.acquaint`.
     told: int = 0
     told_ms: int = 0
-    #: Where those of them listen who are not known to be members yet; at most PEERS_TOLD_MAX.
-    unknown: dict[bytes, tuple[Address, ...]] = field(factory=dict)
+    #: Where those listen who are not known to be members yet, or were too many; ≤ PEERS_TOLD_MAX.
+    unmet: dict[bytes, tuple[Address, ...]] = field(factory=dict)
     #: When it is looked at again whether they are.
     recall_ms: int = 0
     #: When it is looked at again whether the peer is a member still.

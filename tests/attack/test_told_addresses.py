@@ -59,7 +59,23 @@ def test_who_is_told_of_before_its_grant_has_come_is_dialled_when_it_has() -> No
     assert acquaint.recall({1: state}, membership, node.replica, first) == []
     found = acquaint.recall({1: state}, membership, node.replica, later)
     assert found == [Connect(("192.0.2.1", 1), other.public)]
-    assert state.unknown == {}
+    assert state.unmet == {}
+
+
+def test_members_beyond_what_is_heard_in_a_while_are_dialled_after_it() -> None:
+    mesh = new_mesh()
+    me = SeedSigner(seed("me"))
+    keys = [SeedSigner(seed(f"{number}")).public for number in range(PEERS_TOLD_MAX + 3)]
+    node = node_of(mesh, me, [admit(mesh, key) for key in (me.public, *keys)])
+    membership = Membership(me.public, (), Random(1))
+    state = LinkState(mesh.root.public, outbound=True, address=None, handshake_hash=bytes(32))
+    for number, key in enumerate(keys):
+        told = Peers((Told(key, (("192.0.2.1", number + 1),)),))
+        acquaint.hear(told, state, membership, node.replica, Now(number, TODAY_MS))
+    met = {view.node for view in membership.peers_view()}
+    assert len(met) == PEERS_TOLD_MAX
+    acquaint.recall({1: state}, membership, node.replica, Now(TOLD_INTERVAL_MS, TODAY_MS))
+    assert {view.node for view in membership.peers_view()} - met == set(keys) - met
 
 
 def test_strangers_that_one_link_tells_of_are_bounded() -> None:
@@ -72,5 +88,5 @@ def test_strangers_that_one_link_tells_of_are_bounded() -> None:
         told = Peers((Told(number.to_bytes(32, "big"), (("192.0.2.1", 1),)),))
         now = Now(number * TOLD_INTERVAL_MS, TODAY_MS)
         acquaint.hear(told, state, membership, node.replica, now)
-    assert len(state.unknown) == PEERS_TOLD_MAX
+    assert len(state.unmet) == PEERS_TOLD_MAX
     assert membership.peers_view() == ()
