@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crdt import codec
 from crdt.codec import (
     DEPTH_MAX,
     INT_MAX,
@@ -159,6 +160,24 @@ def test_nesting_is_bounded_in_both_directions() -> None:
     assert decode(encode(nested(20), depth_max=20), size_max=99, depth_max=20) == nested(20)
     with pytest.raises(CodecError):
         encode(nested(2000))
+
+
+def test_lists_nest_as_deep_as_tuples_and_a_large_int_not_at_all() -> None:
+    value: list[object] = []
+    for _ in range(2):
+        value = [value]
+    assert encode(value, depth_max=3) == b"\x91\x91\x90"
+    with pytest.raises(CodecError, match="deeper than 2"):
+        encode(value, depth_max=2)
+    assert decode(encode(INT_MAX, depth_max=0), size_max=9, depth_max=0) == INT_MAX
+
+
+def test_each_byte_that_could_be_the_header_of_a_long_array_is_counted() -> None:
+    """Also the one after another: the first of two may be a number's last."""
+    header = b"\xdc\x00\x05"
+    assert codec._slots_claimed(header + bytes(4)) == 5
+    assert codec._slots_claimed(b"\xcc\xdc" + header + bytes(4)) == 5
+    assert codec._slots_claimed(header * 2) == 10
 
 
 def test_a_tuple_of_nothing_nests_too() -> None:

@@ -203,3 +203,13 @@ def test_a_move_that_says_what_is_so_changes_nothing() -> None:
     assert tree.effective_move_key(b"c") == (2,)
     assert tree.apply([Move((3,), b"c", b"a", b"n")]) == (b"c",)
     assert tree.apply([]) == tree.retract([]) == tree.births([]) == ()
+
+
+def test_a_move_that_leaves_its_node_where_it_was_hides_no_other_one() -> None:
+    tree = MovableTree()
+    tree.births([(b"a", ROOT), (b"b", ROOT), (b"c", ROOT)])
+    tree.apply([Move((1, 0), b"a", b"c", b"at")])
+    again, away = Move((2, 0), b"a", b"c", b"at"), Move((3, 0), b"b", b"c", b"at")
+    assert tree.apply([again, away]) == (b"b",)
+    assert tree.children(b"c") == (b"a", b"b")
+    assert tree.children(ROOT) == (b"c",)
