@@ -128,17 +128,17 @@ class Standing:
         return [each.leaf for each in first]
 
     def covering(
-        self, draft: Sequence[Op], session: bytes, now: Now, *, births: Births
+        self, draft: Sequence[Op], session: bytes, now: Now, *, births: Births, ahead: int = 0
     ) -> Authority:
         """
-        The grant of this node under which all of *draft* counts.
+        The grant of this node under which all of *draft* counts, also *ahead* entries later.
 
         Raises:
             Denied: There is none; the message is the reason of the last one tried.
         """
         reason = "this node holds no grant that counts"
         for authority in self._in_time(session, now):
-            found = self._first_refusal(draft, authority, session, births)
+            found = self._first_refusal(draft, authority, session, births, ahead)
             if not found:
                 return authority
             reason = found
@@ -148,9 +148,15 @@ class Standing:
         )
 
     def _first_refusal(
-        self, draft: Sequence[Op], authority: Authority, session: bytes, births: Births
+        self,
+        draft: Sequence[Op],
+        authority: Authority,
+        session: bytes,
+        births: Births,
+        ahead: int,
     ) -> str:
-        seq = self.tip(LANE_DATA)[0] + 1
+        # Of a bound on the seq what may come first is not known; all else is the same at each.
+        seq = self.tip(LANE_DATA)[0] + 1 + ahead
         for op in draft:
             found = judge(
                 op,

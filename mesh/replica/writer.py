@@ -106,7 +106,9 @@ class Writer:
             )
         session = session_id(request.session)
         births = self.held.store.judging_births(planner.fresh)
-        authority = self.standing.covering(draft, session, now, births=births)
+        authority = self.standing.covering(
+            draft, session, now, births=births, ahead=self._ahead(request)
+        )
         # Everything that may refuse stands above this line: from here on something changes.
         authority, effects = self.open_session(authority, request.session, now)
         may_wait = request.level == LOCAL and not self._ends_soon(authority, now)
@@ -253,11 +255,18 @@ class Writer:
 
     def _seal_overlaid(self, request: Submit, now: Now) -> list[Effect]:
         """An operation on a Worknode with waiting rows first seals these, in the same commit."""
+        return self.seal_pending(now, whole=True) if self._overlays(request) else []
+
+    def _overlays(self, request: Submit) -> bool:
         named = {
             write.parent if isinstance(write, Create) else write.node for write in request.writes
         }
-        touched = any(map(self.pending.touches, named))
-        return self.seal_pending(now, whole=True) if touched else []
+        return any(map(self.pending.touches, named))
+
+    def _ahead(self, request: Submit) -> int:
+        """How many entries may be sealed before that of this submit, at most."""
+        rows = len(self.pending) if self._overlays(request) else 0
+        return rows + (self.group is not None)
 
     def seal_pending(self, now: Now, *, whole: bool = False) -> list[Effect]:
         """

@@ -8,12 +8,13 @@ import pytest
 from attrs import evolve
 
 from capability import permissions
+from capability.bodies import CAVEAT_SEQ
 from capability.entry import KIND_DATA, KIND_GRANT
 from capability.ids import TRASH, worknode_id
 from capability.limits import NEVER_MS
 from mesh.core.effects import Log, Persist, Reply
 from mesh.core.errors import Denied, NotFound, Precondition, StorageError, UsageError
-from mesh.core.inputs import LOCAL, IssueGrant
+from mesh.core.inputs import EVENTUAL, LOCAL, IssueGrant, Submit
 from mesh.core.records import PutEntry, PutMeta
 from mesh.core.writes import (
     AddToSet,
@@ -315,3 +316,19 @@ def test_a_restored_home_is_blocked_by_its_peers_heads() -> None:
     # The rows wait; sealing them would fork the log.
     assert replica.seal_pending(desk.node.now) == [] and replica.pending.due_ms is None
     assert replica.counts()["pending"] == 1
+
+
+@pytest.mark.parametrize("first", ["row", "group"])
+def test_what_is_sealed_first_does_not_push_a_write_beyond_its_grant(first: str) -> None:
+    """It was acknowledged, and nothing of it was folded."""
+    desk = Desk()
+    cec = hand(desk.mesh, "cec")
+    node = node_of(desk.mesh, cec.signer, desk.node.log()[1:])
+    node.receive([desk.root.grant(cec, caveats=((CAVEAT_SEQ, 1),))])
+    write = SetRegister(desk.task, 0, "f", first)
+    request = Submit(1, (write,), LOCAL if first == "row" else EVENTUAL, "agent")
+    effects = node.replica.submit(request, node.now)
+    with pytest.raises(Denied, match="caveat 6"):
+        node.replica.submit(Submit(2, (write,)), node.now)
+    node.run(effects + node.replica.seal())
+    assert not node.replica.held.fold.refused
