@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from capability.bodies import CAVEAT_SESSION, SESSION
 from capability.entry import Entry
 from capability.ids import session_id
 from capability.keys import SeedSigner
-from capability.permissions import READ
+from capability.permissions import COMMENT, MEMBER, READ
 from capability.verdict import Verdict
 from crdt.codec import encode
 from mesh.core.records import PutEntry, PutMeta
@@ -157,3 +159,37 @@ def test_what_is_as_it_was_keeps_a_grant_that_has_ended_since() -> None:
     desk.node.replica.held.clock.tick(desk.node.now.wall_ms)
     assert said_again(desk, desk.bob.signer, kept) == kept
     assert desk.value("f") == 1
+
+
+@pytest.mark.parametrize(
+    ("nbf", "exp", "serves"), [(1, 9, False), (0, 1, True), (-9, 1, True), (-9, 0, False)]
+)
+def test_a_grant_serves_from_its_first_millisecond_to_before_its_last(
+    nbf: int, exp: int, serves: bool
+) -> None:
+    desk = Desk()
+    mine = bobs_hand(desk)
+    desk.node.tick(5_000)
+    at = desk.node.now.wall_ms
+    brief = desk.root.grant(desk.bob.author, nbf_ms=at + nbf, exp_ms=at + exp)
+    desk.node.receive([brief])
+    kept = mine.data(put(desk.task, "f", 1), leaf=brief.id)
+    desk.node.write(field_of(desk, "g", 2))
+    made = said_again(desk, desk.bob.signer, kept)
+    assert made.header.hlc >> 16 == at
+    assert made.header.leaf == (brief.id if serves else desk.bob.leaf)
+
+
+def test_a_grant_that_covers_all_of_it_with_what_it_creates_is_looked_for() -> None:
+    desk = Desk()
+    carol = hand(desk.mesh, "carol")
+    first, second = (
+        desk.root.grant(carol.author, perms=perms) for perms in (READ | COMMENT, MEMBER)
+    )
+    desk.node.receive([first, second])
+    born = create(desk.top, own=(carol.author, 1))
+    said = carol.data(born, put(born.node, "f", 1), leaf=LOST)
+    assert said_again(desk, carol.signer, said).header.leaf == second.id
+    # Where none covers it, it is the first: it shows as void.
+    void = carol.data(put(desk.task, "x", 1, ns=6), leaf=LOST)
+    assert said_again(desk, carol.signer, void).header.leaf == first.id

@@ -226,6 +226,16 @@ def test_a_stranger_is_shown_the_grant_that_lets_this_node_in_for_the_longest(de
     assert evidence.member is not None and evidence.member.id == desk.bob.leaf
 
 
+def test_what_lets_nobody_in_is_not_shown_however_long_it_holds(desk: Desk) -> None:
+    carol = hand(desk.mesh, "carol")
+    own = desk.root.grant(carol, exp_ms=TODAY_MS + 10**9)
+    little = desk.root.grant(carol.author, perms=permissions.COMMENT)
+    join = desk.root.grant(carol.author, akind=JOIN)
+    desk.node.receive([own, little, join])
+    hers = Standing(desk.node.replica.held, carol.author)
+    assert (hers.membership(), hers.memberships()) == (own.id, [own.id])
+
+
 def test_who_holds_no_grant_shows_none(desk: Desk) -> None:
     assert Standing(desk.node.replica.held, b"?" * 32).membership() == b""
 
