@@ -183,6 +183,17 @@ def test_nobody_else_may_write_in_ones_own_log() -> None:
     assert not outcome.own_branch
 
 
+def test_what_waits_behind_a_branch_of_ones_own_log_is_not_looked_at_for_it() -> None:
+    desk = Desk()
+    admission, mine = desk.node.replica.admission, Hand(desk.bob.signer, desk.mesh, desk.bob.leaf)
+    _, second, third, fourth = (mine.data(put(desk.task, "f", at)) for at in range(4))
+    for entry in (third, fourth, second):
+        outcome = admission.receive([entry.encode()], wall_ms=desk.node.now.wall_ms)
+        assert outcome.own_branch
+    assert [place(second)[2]] == [refusal.seq for refusal in outcome.refused]
+    assert list(admission.deferred.entries) == [third.id, fourth.id]
+
+
 # Proofs.
 
 

@@ -149,7 +149,11 @@ def test_all_of_a_fold_comes_back(page: int, monkeypatch: pytest.MonkeyPatch) ->
     stage = eventful()
     held, found = stage.node.replica.held, empty(stage)
     table, births = held.table, held.store.births
-    basis = snapshot.restore(found, snapshot.dump(held, rules=RULES), n=table.last, rules=RULES)
+    data = snapshot.dump(held, rules=RULES)
+    basis = snapshot.restore(found, data, n=table.last, rules=RULES)
+    parts = decode(data, size_max=len(data))
+    assert isinstance(parts, tuple) and isinstance(parts[4], tuple)
+    assert len(parts[4]) == -(-len(births) // page)
     assert basis == Basis(bytes(table.verdicts), bytes(table.required), frozenset(table.parked))
     assert 0 in basis.required[1:] and len(basis.parked) == 1
     assert len(births) == 2 and found.store.births == births
