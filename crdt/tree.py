@@ -233,9 +233,8 @@ class MovableTree:
         self._children.setdefault(parent, set())
         # Nothing that nobody ever named as a parent can be on the way from a move's target to the
         # root, whence its birth edge bears on no move; nor does it close a cycle.
-        if child in self._children:
-            if self._climb(parent, suspects) == child:
-                raise BirthConflictError(f"{child.hex()} is a birth ancestor of {parent.hex()}")
+        if child in self._children and self._climb(parent, suspects) == child:
+            raise BirthConflictError(f"{child.hex()} is a birth ancestor of {parent.hex()}")
         self._births[child] = parent
         fresh[child] = parent
 
