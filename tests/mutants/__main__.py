@@ -10,11 +10,16 @@ reason.
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
+from typing import Final
 
 from tests.mutants.judge import Verdicts, is_judged
 from tests.mutants.stage import STAGES_OF, prepare
 from tests.mutants.work import confirm, run
+
+#: Of address space: what a mutant fills without end is noticed here, and not by the machine.
+_MEMORY_MAX: Final = 4 << 30
 
 
 def main() -> int:
@@ -23,6 +28,8 @@ def main() -> int:
     parser.add_argument("--survivors", action="store_true", help="only print, run nothing")
     parser.add_argument("--again", action="store_true", help="only those that survived before")
     said = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX, hard))
     left = 0
     for name in said.packages or STAGES_OF:
         stage = STAGES_OF[name]
