@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from capability.bodies import Scope
 from capability.entry import LANE_DATA, Entry
+from capability.ids import CLASS_SHARED
 from capability.ops import OP_REGISTER, Op, Register
 from mesh.replica import fold as module
 from mesh.replica.judge import Judgement, judge
-from mesh.worknode.cells import SET, DotCell
+from mesh.worknode.cells import REGISTER, SET, DotCell, RegisterCell
 from tests.mesh.replica.checks import observer
 from tests.mesh.replica.hand import add, create, hand, inc, put, rem
 from tests.mesh.replica.stage import Stage
@@ -79,6 +81,30 @@ def test_what_waits_goes_up_its_path_without_being_looked_at(
     stage.node.receive([stage.root.data(births[0])])
     assert fold.waiting == {}
     assert fold.undecided == 0
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_waits_counts_once_its_scope_is_reached(*, before: bool) -> None:
+    """However much of the path beyond that is unknown, and whether or not others wait by then."""
+    stage = Stage()
+    high = create(stage.top, shared=b"high")
+    scope = create(high.node, shared=b"scope")
+    low, other = create(scope.node, shared=b"low"), create(high.node, shared=b"other")
+    carol = hand(stage.mesh, "carol")
+    steps = ((CLASS_SHARED, b"high"), (CLASS_SHARED, b"scope"))
+    grant = stage.root.grant(carol, scopes=(Scope(0, steps, scope.node),))
+    stage.node.receive([grant])
+    fold = stage.node.replica.held.fold
+    if before:
+        stage.node.receive([stage.bob.data(put(other.node, "f", 1))])
+        stage.node.receive([stage.root.data(other, leaf=b"\7" * 32)])
+        assert list(fold.waiting) == [high.node]
+    stage.node.receive([carol.data(put(low.node, "f", 1))])
+    assert low.node in fold.waiting
+    stage.node.receive([stage.root.data(low, leaf=b"\7" * 32)])
+    assert fold.undecided == before
+    cell = stage.node.replica.store.cell(low.node, (0, "f", REGISTER))
+    assert isinstance(cell, RegisterCell) and cell.value == 1
 
 
 def test_bodies_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,7 @@ from functools import partial
 
 import pytest
 
-from capability.data_body import decode_data, parse_op
 from capability.entry import KIND_DATA, KIND_ENCRYPTED, Entry
-from capability.ids import session_id
 from crdt.codec import encode
 from mesh.core.errors import StorageError
 from mesh.core.inputs import LOCAL, Now
@@ -333,68 +331,3 @@ def test_sealed_writes_are_known_by_place_and_by_themselves() -> None:
     assert grown(log, 3, 2) and not grown(log, 3, 1) and not grown(log, 4, 2)
     # Compared as bytes: in Python True == 1.
     assert not grown(log, 5, True)
-
-
-# Entries that found rows became before anybody had spoken.
-
-
-def early(desk: Desk, *writes: Write) -> Entry:
-    """An own entry that nobody has: of the same stamp and session as what is sealed next."""
-    desk.node.write(*writes)
-    return desk.node.log()[-1]
-
-
-def test_an_early_entry_is_said_again_without_what_the_log_had_sealed() -> None:
-    desk = Desk()
-    append = Append(desk.task, 0, "log", "x")
-    entry = early(desk, inc(desk), field_of(desk, "f"), append, inc(desk, name="m"))
-    held = desk.node.replica.held
-    found = FoundRows(held, desk.bob.author, PendingRows(early=[entry.id]))
-    assert found.without_sealed(entry) == entry.body, "the log has not come back"
-    found.came_back()
-    data = decode_data(found.without_sealed(entry))
-    assert data.ops == ()
-    assert found._sealed is not None
-    place = (session_id(""), desk.task, (0, "n", COUNTER))
-    found._sealed.each = {one for one in found._sealed.each if one[0] == place}
-    found._sealed.latest = {place: entry.header.hlc}
-    left = decode_data(found.without_sealed(entry))
-    ops = [parse_op(left, at) for at in range(len(left.ops))]
-    names = [getattr(op.payload, "name", "") for op in ops if op is not None]
-    assert names == ["f", "log", "m"]
-
-
-@pytest.mark.parametrize("later", [0, 1])
-def test_of_an_early_entry_what_was_found_first_may_have_grown(later: int) -> None:
-    desk = Desk()
-    entry = early(desk, inc(desk))
-    stamp = entry.header.hlc
-    rows = PendingRows(early=[entry.id])
-    found = FoundRows(desk.node.replica.held, desk.bob.author, rows, stamp - later)
-    found.came_back()
-    place = (session_id(""), desk.task, (0, "n", COUNTER))
-    found._sealed = Sealed({place: stamp + 5})
-    assert len(decode_data(found.without_sealed(entry)).ops) == later
-
-
-def test_an_entry_of_other_writes_is_said_again_whole() -> None:
-    desk = Desk()
-    entry = early(desk, inc(desk))
-    held = desk.node.replica.held
-    found = FoundRows(held, desk.bob.author, PendingRows(early=[b"?" * 32]))
-    found.came_back()
-    assert found.without_sealed(entry) == entry.body
-    found.pending.early.append(entry.id)
-    found._sealed = Sealed()
-    assert found.without_sealed(entry) == entry.body
-
-
-def test_a_log_that_nobody_waits_for_is_not_read() -> None:
-    desk = Desk()
-    stamp(desk, inc(desk))
-    found = FoundRows(desk.node.replica.held, desk.bob.author, PendingRows())
-    found.came_back()
-    assert found._sealed == Sealed()
-    lost = FoundRows(desk.node.replica.held, b"?" * 32, PendingRows(found_until=1))
-    lost.came_back()
-    assert lost._sealed == Sealed()
