@@ -127,6 +127,9 @@ def test_a_draft_is_judged_at_the_seq_that_it_will_have(desk: Desk) -> None:
     desk.node.receive([within])
     found = standing(desk).covering(draft, b"", desk.node.now, births=births)
     assert found.leaf == within.id
+    # Not if another entry is to be sealed before it.
+    with pytest.raises(Denied):
+        standing(desk).covering(draft, b"", desk.node.now, births=births, ahead=1)
 
 
 def test_a_session_is_granted_what_it_lacks_and_may_have(desk: Desk) -> None:
@@ -234,6 +237,18 @@ def test_what_lets_nobody_in_is_not_shown_however_long_it_holds(desk: Desk) -> N
     desk.node.receive([own, little, join])
     hers = Standing(desk.node.replica.held, carol.author)
     assert (hers.membership(), hers.memberships()) == (own.id, [own.id])
+
+
+def test_of_those_held_first_what_lets_in_for_the_longest_comes_first(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.replica.standing.MEMBERSHIPS_MAX", 2)
+    carol = hand(desk.mesh, "carol")
+    made = [desk.root.grant(carol.author, exp_ms=TODAY_MS + 10**9 + at) for at in (2, 3, 9)]
+    desk.node.receive(made)
+    hers = Standing(desk.node.replica.held, carol.author)
+    assert hers.memberships() == [made[1].id, made[0].id]
+    assert hers.membership() == made[2].id
 
 
 def test_who_holds_no_grant_shows_none(desk: Desk) -> None:
