@@ -332,3 +332,9 @@ def test_what_is_sealed_first_does_not_push_a_write_beyond_its_grant(first: str)
         node.replica.submit(Submit(2, (write,)), node.now)
     node.run(effects + node.replica.seal())
     assert not node.replica.held.fold.refused
+    if first == "row":
+        # A row elsewhere is sealed later.
+        other = Submit(3, (SetRegister(desk.top, 0, "f", 1),))
+        node.run(node.replica.submit(other, node.now) + node.replica.seal())
+        assert node.log()[-1].header.seq == 1
+        assert node.replica.counts()["pending"] == 1
