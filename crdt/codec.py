@@ -114,7 +114,7 @@ def unpack(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> Value:
     size = len(data)
     if size > size_max:
         raise CodecError(f"{size} bytes, at most {size_max} are accepted")
-    if size > _UNCOUNTED_BYTES_MAX and _slots_claimed(data) > _SLOTS_PER_BYTE_MAX * size:
+    if size > _UNCOUNTED_BYTES_MAX and _claims_beyond(data, _SLOTS_PER_BYTE_MAX * size):
         _walk_headers(data, depth_max)
     value = _unpack(data)
     if _pack_checked(value) != data:
@@ -227,20 +227,22 @@ def _check_ranges(level: "Sequence[object]") -> None:
         raise CodecError(f"an int of {numbers!r:.80} is outside {INT_MIN} .. {INT_MAX}")
 
 
-def _slots_claimed(data: bytes) -> int:
+def _claims_beyond(data: bytes, slots: int) -> bool:
     # Counts every byte that could be a long array's header, also inside strings, hence an upper
     # bound. Arrays of up to 15 need no counting: the unpacker's own stack bounds them. By `find`,
-    # since a regular expression looks at each byte and this is the loop of every decode.
-    claimed = 0
+    # since a regular expression looks at each byte and this is the loop of every decode; and no
+    # further than needed, since in a large frame of hashes every 128th byte looks like a header.
     size = len(data)
     for header, width in _LONG_ARRAYS:
         at = data.find(header)
         while at >= 0:
             declared = int.from_bytes(data[at + 1 : at + 1 + width], "big")
             if declared <= size:
-                claimed += declared
+                slots -= declared
+                if slots < 0:
+                    return True
             at = data.find(header, at + 1)
-    return claimed
+    return False
 
 
 def _heads() -> dict[int, tuple[bool, int, int]]:

@@ -175,9 +175,16 @@ def test_lists_nest_as_deep_as_tuples_and_a_large_int_not_at_all() -> None:
 def test_each_byte_that_could_be_the_header_of_a_long_array_is_counted() -> None:
     """Also the one after another: the first of two may be a number's last."""
     header = b"\xdc\x00\x05"
-    assert codec._slots_claimed(header + bytes(4)) == 5
-    assert codec._slots_claimed(b"\xcc\xdc" + header + bytes(4)) == 5
-    assert codec._slots_claimed(header * 2) == 10
+
+    def claimed(data: bytes) -> int:
+        return next(slots for slots in range(99) if not codec._claims_beyond(data, slots))
+
+    assert claimed(header + bytes(4)) == 5
+    assert claimed(b"\xcc\xdc" + header + bytes(4)) == 5
+    assert claimed(header * 2) == 10
+    assert claimed(header + b"\xdd\x00\x00\x00\x07" + bytes(4)) == 12
+    assert claimed(b"\xdc\x00\x06\x00\x00\x00") == 6
+    assert claimed(b"\xdc\x00\x07\x00\x00\x00") == 0, "more than all bytes can hold"
 
 
 def test_a_tuple_of_nothing_nests_too() -> None:
