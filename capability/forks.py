@@ -157,7 +157,8 @@ class Choice:
                         self._furthest[leaf] = row
                 wide = self._furthest.values()
                 self._wide = [row for row in wide if _has_revoke(row.pin)]
-            above = (self._furthest.get(leaf) for leaf in (b"", *under.chain[:-1]))
+            # Root keys have REVOKE: theirs are among the wide.
+            above = (self._furthest.get(leaf) for leaf in under.chain[:-1])
             rows = [row for row in (*above, *self._wide) if row is not None]
             seqs = (row.seq for row in rows if is_effective(row.pin, under))
             found = self._reach[under.leaf] = max(seqs, default=0)

@@ -7,7 +7,8 @@ from itertools import permutations
 import pytest
 
 from capability.bodies import LIMIT_VOID_SUFFIX
-from capability.entry import Entry
+from capability.ends import Ends
+from capability.entry import LANE_DATA, Entry
 from capability.ids import ZERO_ID
 from capability.lane import Place
 from capability.ledger import Change, Ledger
@@ -238,3 +239,46 @@ def test_nothing_changes_without_dead_entries() -> None:
     mesh.root.grant(ann)
     assert deliver(mesh.ledger(), [ann.data() for _ in range(5)]) == [Change()] * 5
     assert ZERO_ID != NOBODYS
+
+
+def test_an_end_is_looked_at_again_only_for_grants_that_entries_cite() -> None:
+    """Anybody may grant something to a key that has written for years, again and again."""
+    mesh = mesh_of()
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    other = mesh.root.grant(ann.author)
+    for leaf in (ann.leaf, NOBODYS, ann.leaf):
+        ann.data(leaf=leaf)
+    lane = mesh.ledger().lane(ann.author, LANE_DATA)
+    assert lane is not None
+    ends = Ends(lambda _author, _hlc, leaf: leaf == NOBODYS, DEAD_MAX)
+    assert ends.rests_on(ann.author, {other.id}), "nobody has looked yet"
+    assert ends.of(ann.author, lane) is None
+    assert not ends.rests_on(ann.author, {other.id})
+    assert ends.rests_on(ann.author, {other.id, ann.leaf})
+    assert ends.rests_on(ann.author, {NOBODYS})
+    ends.forget(ann.author)
+    assert ends.rests_on(ann.author, {other.id})
+
+
+def test_an_end_that_rests_on_nothing_new_hides_no_other() -> None:
+    """One late grant says something new of many authors at once."""
+    mesh = mesh_of()
+    chief, mid = mesh.log("chief"), mesh.log("mid")
+    mesh.root.grant(chief)
+    mesh.root.grant(mid.author)
+    late = chief.grant(mid)
+    one, two = sorted((mesh.log(name) for name in ("ann", "ben")), key=lambda log: log.author)
+    mesh.root.grant(one)
+    mid.grant(one.author)
+    mid.grant(two)
+    mesh.root.grant(two.author)
+    for log in (one, two):
+        for _ in range(DEAD_MAX):
+            log.data()
+    ledger = Ledger(mesh.id)
+    deliver(ledger, [entry for entry in mesh.entries if entry is not late])
+    assert (ledger.end(one.author, 1), ledger.end(two.author, 1)) == (None, DEAD_MAX)
+    (change,) = deliver(ledger, [late])
+    assert change.ended == ((two.author, LANE_DATA),)
+    assert ledger.end(two.author, 1) is None

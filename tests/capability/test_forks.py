@@ -47,6 +47,8 @@ def test_members_and_grants_are_those_that_count(mesh: Mesh) -> None:
     assert ledger.members() == tuple(sorted((mesh.root.author, ann.author)))
     assert [grant_id for grant_id, _ in ledger.grants_to(ann.author)] == [grant.id]
     assert ledger.grants_to(key("ben")) == ()
+    assert [act.id for act in ledger.grants_held(ann.author)] == [grant.id]
+    assert [act.counts for act in ledger.grants_held(key("ben"))] == [False]
     assert ledger.authority(grant.id, door.author) is None
     assert ledger.introduced(door.author)
     assert not ledger.introduced(key("ben"))

@@ -6,7 +6,7 @@ import pytest
 
 from capability.bodies import JOIN, PinRow
 from capability.entry import Entry
-from capability.permissions import MEMBER
+from capability.permissions import ALL, MEMBER, REVOKE
 from capability.verdict import Reason
 from tests.capability.story import COUNTS, Log, Mesh, deliver, judged, key, void
 
@@ -67,6 +67,22 @@ def test_what_a_void_invitation_let_in_is_not_to_be_pinned(mesh: Mesh) -> None:
     assert ledger.join_keys.pins_wanted(ann.author) == ()
 
 
+def test_a_pin_is_made_by_the_grant_by_which_the_key_was_invited(mesh: Mesh) -> None:
+    """Others may sign grants to the same key, and an invitation may be void."""
+    ann, ben, door = mesh.log("ann"), mesh.log("ben"), mesh.log("door")
+    mesh.root.grant(ann, exp_ms=EXPIRY_MS)
+    mesh.root.grant(ben)
+    ben.grant(door, akind=JOIN)
+    mesh.now_ms = EXPIRY_MS
+    ann.grant(door, akind=JOIN, exp_ms=EXPIRY_MS)
+    second = mesh.root.grant(ann.author)
+    ann.grant(door, akind=JOIN, entry={"leaf": second.id})
+    use(door, "guest")
+    keys = mesh.ledger().join_keys
+    assert keys.invited_under(ann.author, door.author) == second.id
+    assert keys.invited_under(ben.author, door.author) == ben.leaf
+
+
 # Who is provisional.
 
 
@@ -91,6 +107,24 @@ def test_a_void_pin_confirms_nobody(mesh: Mesh) -> None:
     keys = mesh.ledger().join_keys
     assert keys.provisional(key("guest"))
     assert keys.confirmation(entry.id) is None
+
+
+def test_nobody_confirms_who_may_not_revoke_or_ranks_as_the_door_does(mesh: Mesh) -> None:
+    ann, door = invited(mesh)
+    entry = use(door, "guest")
+    clerk, beside, warden = mesh.log("clerk"), mesh.log("beside"), mesh.log("warden")
+    mesh.root.grant(clerk, perms=ALL & ~REVOKE)
+    mesh.root.grant(warden)
+    ann.grant(beside, exp_ms=EXPIRY_MS)
+    clerk.pin(entry)
+    beside.pin(entry)
+    keys = mesh.ledger().join_keys
+    assert keys.provisional(key("guest"))
+    assert keys.confirmation(entry.id) is None
+    pin = warden.pin(entry)
+    keys = mesh.ledger().join_keys
+    assert not keys.provisional(key("guest"))
+    assert keys.confirmation(entry.id) == pin.id
 
 
 # The pin that is shown to a guest.
