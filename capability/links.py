@@ -183,8 +183,8 @@ class Links:
         return sorted(self._invited.get(author, {}).items())
 
     def invitations(self, author: bytes, audience: bytes) -> Sequence[Act]:
-        """The grants by which *author* gave one join key the right to join."""
-        return self._invited.get(author, {}).get(audience, ())
+        """The grants by which *author* gave one join key, of `invited_by`, the right to join."""
+        return self._invited[author][audience]
 
     def audiences(self) -> tuple[bytes, ...]:
         """Everybody to whom a held grant is, sorted."""
