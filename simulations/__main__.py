@@ -29,7 +29,7 @@ def main(**given: object) -> None:
         print(command.in_words(result), flush=True)
         results.append(result)
         if result.violations:
-            command.explain(by_seed[result.seed], print)
+            command.explain(by_seed[result.seed], result, print)
     if request.report:
         print(command.write_report(request, plans, results, measured))
     sys.exit(any(result.violations for result in results))

@@ -7,6 +7,7 @@ Its own options, in one place, so that both doors have the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,7 +22,7 @@ from simulations.overlay import DRAWN, OVERLAYS
 from simulations.report.writing import Measured, PicturesMissing, measure, write
 from simulations.run import Plan, Result, simulate, strikes_of
 from simulations.scenarios import SCENARIOS, plan_of
-from simulations.shrink import command_of, shrink
+from simulations.shrink import command_of, fails, promise_of, shrink
 from simulations.sweep import ClusterMissing, cores, sweep
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -106,19 +107,22 @@ def plans_of(request: Request) -> list[Plan]:
     Raises:
         click.BadParameter: A kind of fault that there is not, or a strike that there is not.
     """
-    base = plan_of(
-        request.scenario, seed=request.seed, nodes=request.nodes, minutes=request.minutes
-    )
-    base = attrs.evolve(base, all_kinds=request.all_kinds, signatures=request.signatures)
+    return [_plan_of(request, request.seed + at) for at in range(request.runs)]
+
+
+def _plan_of(request: Request, seed: int) -> Plan:
+    # From its own seed: that draws a scenario's load and how many strikes there are, too.
+    plan = plan_of(request.scenario, seed=seed, nodes=request.nodes, minutes=request.minutes)
+    plan = attrs.evolve(plan, all_kinds=request.all_kinds, signatures=request.signatures)
     if request.overlay is not None:
-        base = attrs.evolve(base, overlay=request.overlay)
+        plan = attrs.evolve(plan, overlay=request.overlay)
     if request.faults:
-        base = attrs.evolve(base, faults=_kinds(request.faults), strikes=None)
-        if not base.faults:
-            base = attrs.evolve(base, strikes=())
+        plan = attrs.evolve(plan, faults=_kinds(request.faults), strikes=None)
+        if not plan.faults:
+            plan = attrs.evolve(plan, strikes=())
     if request.only:
-        base = attrs.evolve(base, only=_places(request.only, len(strikes_of(base))))
-    return [attrs.evolve(base, seed=request.seed + at) for at in range(request.runs)]
+        plan = attrs.evolve(plan, only=_places(request.only, plan))
+    return plan
 
 
 def _kinds(text: str) -> tuple[str, ...]:
@@ -130,15 +134,17 @@ def _kinds(text: str) -> tuple[str, ...]:
         raise click.BadParameter(str(error)) from None
 
 
-def _places(text: str, count: int) -> tuple[int, ...]:
+def _places(text: str, plan: Plan) -> tuple[int, ...]:
     if text == "none":
         return ()
     try:
         places = tuple(sorted({int(word) for word in text.split(",")}))
     except ValueError:
         raise click.BadParameter(f"--only takes places such as 0,3,4, got {text!r}") from None
+    count = len(strikes_of(plan))
     if places and not 0 <= places[0] <= places[-1] < count:
-        raise click.BadParameter(f"this plan has strikes 0 to {count - 1}, got {text!r}")
+        there = f"strikes 0 to {count - 1}" if count else "no strikes"
+        raise click.BadParameter(f"--only: seed {plan.seed} has {there}, got {text!r}")
     return places
 
 
@@ -181,10 +187,11 @@ def in_words(result: Result) -> str:
     return "\n".join(lines)
 
 
-def explain(plan: Plan, say: Callable[[str], None]) -> Plan:
+def explain(plan: Plan, result: Result, say: Callable[[str], None]) -> Plan:
     """A plan that failed: print how to run it again, make it small, and print that."""
     say(f"  again: {command_of(plan)}")
-    small = shrink(plan)
+    promises = {promise_of(violation) for violation in result.violations}
+    small = shrink(plan, is_failing=partial(fails, promises=promises))
     say(f"  small: {command_of(small)}")
     strikes = strikes_of(small)
     for at in small.only or ():

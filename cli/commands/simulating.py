@@ -33,7 +33,7 @@ def sim(context: click.Context, /, app: App, **given: object) -> None:
         if not app.is_json:
             app.done(None, simulation.in_words(result))
         if result.violations:
-            simulation.explain(by_seed[result.seed], app.note)
+            simulation.explain(by_seed[result.seed], result, app.note)
     results.sort(key=lambda result: result.seed)
     if request.report:
         path = simulation.write_report(request, plans, results, measured)

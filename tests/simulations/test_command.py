@@ -2,7 +2,10 @@
 
 import errno
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -14,7 +17,7 @@ from simulations.checkers import CHECKERS
 from simulations.checkers.checker import Checker
 from simulations.run import Plan, strikes_of
 from simulations.scenarios import SCENARIOS, plan_of
-from simulations.shrink import command_of, shrink
+from simulations.shrink import command_of, fails, promise_of, shrink
 from simulations.strike import Strike
 
 KEYS = {
@@ -92,18 +95,59 @@ def test_shrinking_keeps_only_the_strikes_that_matter() -> None:
     assert small.only == (3, 17)
 
 
-@pytest.mark.parametrize("name", ["everything", "hunt"])
-def test_the_command_of_a_plan_gives_the_plan_again(name: str) -> None:
-    plan = evolve(plan_of(name, seed=8, nodes=5, minutes=2), all_kinds=True, only=(0, 2))
-    words = command_of(plan).split()[3:]
-
+def parsed(words: Sequence[str]) -> list[Plan]:
     @click.command()
     @command.options
     def parse(**given: object) -> command.Request:
         return command.Request(**given)  # type: ignore[arg-type]
 
-    request = parse.main(words, standalone_mode=False)
-    assert command.plans_of(request) == [plan]
+    return command.plans_of(parse.main(list(words), standalone_mode=False))
+
+
+def test_shrinking_keeps_the_promise_that_was_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Strike 1 breaks "tree"; without it the last strike befalls nobody, which is another failure.
+    def simulate(plan: Plan) -> SimpleNamespace:
+        only = set(plan.only or ())
+        said = "tree: n1: a cycle" if {1, 2} <= only else "coverage: all: none took effect"
+        return SimpleNamespace(violations=(said,) if only else ())
+
+    monkeypatch.setattr("simulations.shrink.simulate", simulate)
+    plan = Plan(strikes=tuple(Strike(at, 0, "kill", (0,)) for at in range(8)))
+    promises = [promise_of("tree: n1: a cycle")]
+    assert promises == ["tree"]
+    small = shrink(plan, is_failing=partial(fails, promises=promises))
+    assert small.only == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["everything", "hunt"])
+def test_the_command_of_a_plan_gives_the_plan_again(name: str) -> None:
+    plan = evolve(plan_of(name, seed=8, nodes=5, minutes=2), all_kinds=True, only=(0, 2))
+    assert parsed(command_of(plan).split()[3:]) == [plan]
+
+
+@pytest.mark.parametrize("name", ["everything", "split_brain", "calm"])
+@pytest.mark.parametrize(
+    "given",
+    ["", "--faults none", "--overlay full", "--overlay tree", "--minutes 1.2345678", "--only none"],
+)
+def test_the_command_says_what_was_given_in_place_of_the_scenario_s(name: str, given: str) -> None:
+    plans = parsed([name, *given.split()])
+    again = parsed(command_of(plans[0]).split()[3:])
+    assert [evolve(plan, faults=()) for plan in again] == [evolve(plans[0], faults=())]
+    assert strikes_of(again[0]) == strikes_of(plans[0])
+
+
+def test_each_of_many_runs_is_the_plan_of_its_own_seed() -> None:
+    plans = parsed(["hunt", "--runs", "12", "--seed", "3"])
+    assert plans == [plan_of("hunt", seed=seed) for seed in range(3, 15)]
+
+
+def test_a_strike_that_one_of_the_seeds_has_not_is_named() -> None:
+    with pytest.raises(click.BadParameter, match="--only: seed 0 has strikes 0 to 59, got '70'"):
+        parsed(["everything", "--runs", "3", "--only", "70"])
+    last = len(strikes_of(plan_of("everything", seed=3))) - 1
+    with pytest.raises(click.BadParameter, match="--only: seed 4 has"):
+        parsed(["everything", "--runs", "2", "--seed", "3", "--only", str(last)])
 
 
 def test_a_hunt_draws_its_load_from_the_seed_alone() -> None:
