@@ -94,6 +94,8 @@ class Promises(Watcher):
     added: dict[Item, None] = field(factory=dict)
     removed: set[Item] = field(factory=set)
     multi: dict[Cell, set[bytes]] = field(factory=dict)
+    #: Who asked for any write to a register or a set.
+    writers: dict[Cell, set[int]] = field(factory=dict)
     #: Requests without an answer.
     open: dict[tuple[int, int], Submit] = field(factory=dict)
     #: Hosts on whose disk an older copy was put: what they told nobody may be gone.
@@ -115,6 +117,8 @@ class Promises(Watcher):
     def submitted(self, host: Host, request: Submit) -> None:
         self.open[host.number, request.request] = request
         for write in request.writes:
+            if isinstance(write, SetRegister | AddToSet | RemoveFromSet):
+                self.writers.setdefault(_cell(write), set()).add(host.number)
             if isinstance(write, RemoveFromSet):
                 self.removed.add((_cell(write), encode(write.value)))
             elif isinstance(write, SetMulti):

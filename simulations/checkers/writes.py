@@ -271,21 +271,26 @@ class Exact(Checker):
         for _, write in self._promises.unknown():
             if isinstance(write, SetRegister):
                 late.setdefault(_cell(write), set()).add(encode(write.value))
-        if self._promises.copies:
-            # Of what such a host had promised last nobody may know any more.
-            return
-        self.checks += len(self._promises.registers)
         for cell, (_, values) in self._promises.registers.items():
+            if self._is_of_a_copy(cell) or self._is_gone(host, cell[0]):
+                continue
+            self.checks += 1
             shown = encode(reading.register(host.running.replica, *cell))
             if shown not in values and shown not in late.get(cell, ()):
                 what = f"{cell[2]} of {cell[0].hex()[:8]} shows {shown!r}"
                 self.object(host, f"{what}, the last write was {sorted(values)}")
 
+    def _is_of_a_copy(self, cell: Cell) -> bool:
+        """Whether a host wrote to it of whose last promises nobody may know any more."""
+        return not self._promises.copies.isdisjoint(self._promises.writers.get(cell, ()))
+
     def _sets(self, host: Host) -> None:
         promises, replica = self._promises, host.running.replica
         for item in promises.added:
             cell, value = item
-            if item in promises.removed or promises.copies:
+            if item in promises.removed or self._is_of_a_copy(cell):
+                continue
+            if self._is_gone(host, cell[0]):
                 continue
             self.checks += 1
             live = {encode(one) for one in reading.members(replica, *cell, SET)}

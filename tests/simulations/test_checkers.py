@@ -1,5 +1,7 @@
 """What checkers object to, and what they must let pass."""
 
+from types import SimpleNamespace
+
 import pytest
 from attrs import evolve
 
@@ -10,8 +12,12 @@ from mesh.core.writes import Increment
 from mesh.gossip.messages import Prune, Roots
 from mesh.replica.pending import Row
 from mesh.wire import encode_message
+from mesh.worknode import reading
+from simulations.checkers import writes
 from simulations.checkers.lanes import Stamps
 from simulations.checkers.synced import InSync
+from simulations.run import Plan, simulate
+from simulations.strike import Strike
 from simulations.watch import Violation
 from simulations.world import World
 
@@ -56,3 +62,18 @@ def test_after_a_start_no_stamp_comes_again() -> None:
     later = evolve(entry, header=evolve(entry.header, hlc=hlc + 6))
     with pytest.raises(Violation, match="stamps"):
         checker.recorded(host, [PutEntry(2, later, (), own=True)])
+
+
+def test_registers_of_hosts_that_kept_their_disks_are_compared_beside_one_that_lost_its(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strikes = (Strike(20_000_000, 10_000_000, "put_back", (3,)),)
+    plan = Plan(nodes=4, minutes=0.7, strikes=strikes)
+    sound = simulate(plan)
+    assert (sound.violations, sound.faults["put_back"]) == ((), 1)
+    wrong = {name: getattr(reading, name) for name in ("log", "look", "members")}
+    wrong["register"] = lambda *_: "nobody wrote this"
+    monkeypatch.setattr(writes, "reading", SimpleNamespace(**wrong))
+    broken = simulate(plan).violations
+    assert len(broken) == 1
+    assert broken[0].startswith("exactly once: ")
