@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
+from mesh.core.errors import LocalError, UsageError
 from simulations import command, drilling
 from simulations.report.writing import Measured
 from simulations.run import Plan
@@ -35,7 +37,19 @@ def main(**given: object) -> None:
     sys.exit(any(result.violations for result in results))
 
 
+def run(arguments: Sequence[str]) -> None:
+    """As `main`, and with the exit codes of `mesh`: 2 for what cannot be run or written."""
+    try:
+        main(list(arguments), prog_name="python -m simulations", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(UsageError.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        sys.exit(LocalError.exit_code)
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["drill"]:
         drilling.main(sys.argv[2:])
-    main()
+    run(sys.argv[1:])

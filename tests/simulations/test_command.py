@@ -12,6 +12,8 @@ import pytest
 from attrs import evolve
 
 from cli.main import main
+from mesh.core.errors import LocalError
+from simulations import __main__ as module
 from simulations import command
 from simulations.checkers import CHECKERS
 from simulations.checkers.checker import Checker
@@ -201,3 +203,22 @@ def test_a_disk_that_is_full_when_the_report_is_written_is_named(
     request = command.Request(*([None] * 12), report=str(tmp_path))  # type: ignore[arg-type]
     with pytest.raises(click.ClickException, match="No space left on device; name a folder"):
         command.write_report(request, [plan], [])
+
+
+def test_the_module_has_the_exit_codes_of_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: name)
+    (tmp_path / "taken").touch()
+    with pytest.raises(SystemExit) as ended:
+        module.run(["calm", "--report", str(tmp_path / "taken")])
+    assert ended.value.code == 2
+    assert "name a folder that you may write to" in capsys.readouterr().err
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "plans_of", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        module.run(["calm"])
+    assert ended.value.code == LocalError.exit_code
