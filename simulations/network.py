@@ -229,6 +229,13 @@ class Network:
         """Somebody between the two ends the connection, and tells both."""
         self._break(end, RESET)
 
+    def spare(self) -> None:
+        """No connection is cut short any more, but those of which the last piece is under way."""
+        for ends in self._ends:
+            for end in ends.values():
+                if end.doom is not None and end.doom >= 0:
+                    end.doom = None
+
     def half_open(self, end: End) -> None:
         """Only *end* hears that the connection is gone; the other side believes that it is up."""
         peer = end.peer

@@ -8,7 +8,9 @@ plain value, the same for the same code and seed.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -129,6 +131,9 @@ def simulate(plan: Plan, *, watchers: Sequence[Callable[[World], Watcher]] = ())
         _has_suffered(world, len(chosen))
     except (Violation, Livelock) as error:
         violations.append(str(error))
+    except Exception as error:
+        error.add_note(f"in {plan.scenario}, seed {plan.seed}, {plan.nodes} hosts")
+        raise
     return Result(
         scenario=plan.scenario,
         seed=plan.seed,
@@ -144,6 +149,26 @@ def simulate(plan: Plan, *, watchers: Sequence[Callable[[World], Watcher]] = ())
         strikes=len(chosen),
         checks=coverage.tally(),
         marks=next(dict(one.marks) for one in checkers if isinstance(one, Bounds)),
+    )
+
+
+def broken_off(plan: Plan, error: Exception) -> Result:
+    """In place of what `simulate` gives: a mistake of the program ended the run of *plan*."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    return Result(
+        scenario=plan.scenario,
+        seed=plan.seed,
+        trace_hash="",
+        violations=(f"crash: {type(error).__name__} at {where}: {error}",),
+        converged_after_s=None,
+        messages=0,
+        bytes=0,
+        faults={},
+        inputs=0,
+        entries=0,
+        virtual_s=0.0,
+        strikes=0,
     )
 
 

@@ -23,7 +23,7 @@ RUNS_MAX: Final = 60
 def promise_of(violation: str) -> str:
     """Which promise a violation is of: a checker's, or one of a run's own."""
     name = violation.partition(": ")[0]
-    return name if name in (*CHECKERS, "convergence", "coverage") else "livelock"
+    return name if name in (*CHECKERS, "convergence", "coverage", "crash") else "livelock"
 
 
 def fails(plan: Plan, *, promises: Collection[str] | None = None) -> bool:

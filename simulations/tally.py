@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import click
 
-from simulations.run import Plan, Result, simulate
+from simulations.run import Plan, Result, broken_off, simulate
 from simulations.scenarios import plan_of
 from simulations.shrink import command_of
 from simulations.sweep import cores, sweep
@@ -121,9 +121,13 @@ def runs(tally: dict[str, Any], source: str | None = None) -> int:
 
 
 def timed(plan: Plan) -> tuple[Result, float]:
-    """A run, and the CPU seconds that it took."""
+    """A run, and the CPU seconds that it took. What breaks off is a broken promise."""
     began_s = time.process_time()
-    return simulate(plan), time.process_time() - began_s
+    try:
+        result = simulate(plan)
+    except Exception as error:  # noqa: BLE001 - a finding like others, and the hunt goes on
+        result = broken_off(plan, error)
+    return result, time.process_time() - began_s
 
 
 def _plans(first: int, count: int, nodes: int, minutes: float) -> Iterator[Plan]:

@@ -324,6 +324,7 @@ class World:
         """Every path whole, every promise of the network kept, and every host up again."""
         self.left.clear()
         self.network.weather.clear()
+        self.network.spare()
         self.network.paths_changed()
         for host in self.hosts:
             if host.liar is not None:

@@ -80,23 +80,25 @@ class Agreement(Checker):
         strangers |= {author for author, _ in hosts[0].running.replica.forked()}
         first = hosts[0]
         logs = _honest_logs(first, strangers)
-        roots, state = first.running.replica.port.roots(), first.running.replica.state_hash()
+        roots = first.running.replica.port.roots()
+        # Not all need have parked the same: stamps of a stranger that are in the future are not,
+        # for one whose clock was never ahead. Those that have are in one state.
+        states = {_parked(first): (first.running.replica.state_hash(), first.name)}
         for host in hosts[1:]:
             replica = host.running.replica
             same = _honest_logs(host, strangers) == logs
             self.demand(host, f"holds other entries than {first.name}", that=same)
             same = replica.port.roots() == roots
             self.demand(host, f"another frontier than {first.name}", that=same)
-            if _parked(host) != _parked(first):
-                # Stamps of a stranger that are in the future, for one whose clock was never ahead.
-                continue
-            same = replica.state_hash() == state
-            self.demand(host, f"another state than {first.name}, same entries", that=same)
+            mine = replica.state_hash()
+            state, name = states.setdefault(_parked(host), (mine, host.name))
+            if name != host.name:
+                self.demand(host, f"another state than {name}, same entries", that=mine == state)
 
 
-def _parked(host: Host) -> set[bytes]:
+def _parked(host: Host) -> frozenset[bytes]:
     table = host.running.replica.table
-    return {table.ids[n] for n in table.parked}
+    return frozenset(table.ids[n] for n in table.parked)
 
 
 def _honest_logs(host: Host, strangers: set[bytes]) -> set[bytes]:

@@ -175,6 +175,18 @@ def test_a_link_that_is_cut_short_delivers_only_its_beginning() -> None:
     assert is_settled(world)
 
 
+def test_a_link_that_was_to_be_cut_short_is_whole_after_the_heal() -> None:
+    world, record = pair()
+    end = world.network.links(world.hosts[0])[0]
+    end.doom = 1
+    world.heal()
+    for value in range(5):
+        write(world, record, 0, value)
+        world.run(until_s=world.now_s + 1)
+    assert not end.is_closed
+    assert world.watch.faults["truncate"] == 0
+
+
 def test_a_link_without_a_hello_is_closed() -> None:
     world, record = pair()
     world.network.weather.worsen("drop", 1.0)
