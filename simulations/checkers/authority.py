@@ -53,9 +53,10 @@ class Unauthorised(Checker):
                 self._look_inside(host, intruder)
 
     def _look(self, host: Host, deed: Deed) -> None:
-        if not deed.is_covered:
+        shows = None if deed.is_covered else _shows(host, deed)
+        if shows is not None:
             self.checks += 1
-            if _shows(host, deed):
+            if shows:
                 self.object(host, f"shows {deed.op}, which no grant covers")
 
     def _look_inside(self, host: Host, intruder: Intruder) -> None:
@@ -70,10 +71,13 @@ class Unauthorised(Checker):
             self.demand(host, f"lacks {payload}, which is covered", that=shown == payload.value)
 
 
-def _shows(host: Host, deed: Deed) -> bool:
+def _shows(host: Host, deed: Deed) -> bool | None:
+    """Whether it has had an effect; None if it is not held, or leaves no mark of its own."""
     replica, op = host.running.replica, deed.op
     n, record = replica.table.number.get(deed.entry), replica.store.worknodes.get(op.node)
-    if n is None or record is None:
+    if n is None:
+        return None
+    if record is None:
         return False
     at, payload = dot(n, deed.index), op.payload
     match payload:
@@ -89,4 +93,5 @@ def _shows(host: Host, deed: Deed) -> bool:
             cell = record.cells.get((payload.ns, payload.name, kind))
             return isinstance(cell, DotCell) and at in cell.dots
         case _:
-            return False
+            # Sums and removals: what they would change is compared with all that was acknowledged.
+            return None
