@@ -134,7 +134,11 @@ def printable(text: str) -> str:
 
 
 def _print_json(document: object) -> None:
-    _print(json.dumps(document, ensure_ascii=False))
+    _print(_as_json(document))
+
+
+def _as_json(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False)
 
 
 def _print(text: str, *, end: str = "\n") -> None:
@@ -154,15 +158,21 @@ def _envelope(error: MeshError) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "error": described}
 
 
-def print_error(app: App, error: MeshError) -> None:
-    """The envelope on standard output under --json; people's text on standard error."""
-    app.clear_progress()
-    if app.is_json:
-        _print_json(_envelope(error))
+def in_words(app: App, error: MeshError) -> tuple[str, str]:
+    """People's text for standard error, and the envelope for standard output under --json."""
     text = f"mesh: {error.message}"
     if error.hint:
         text += f" — {error.hint}"
-    print(printable(" ".join(text.split())), file=sys.stderr, flush=True)
+    return printable(" ".join(text.split())), _as_json(_envelope(error)) if app.is_json else ""
+
+
+def print_error(app: App, error: MeshError) -> None:
+    """Say *error* in both ways."""
+    app.clear_progress()
+    err, out = in_words(app, error)
+    if out:
+        _print(out)
+    print(err, file=sys.stderr, flush=True)
 
 
 pass_app: Final[Callable[[Callable[..., None]], Callable[..., None]]] = click.make_pass_decorator(

@@ -55,7 +55,7 @@ class Machine:
         shown = [word if len(word) < 50 else f"{word[:12]}…" for word in arguments]
         print(f"  {self.name}$ mesh {' '.join(shown)}", flush=True)
         run = subprocess.run(  # noqa: S603 - our own interpreter, a fixed list
-            [sys.executable, "-m", "cli.main", "--home", str(self.home), "--json", *arguments],
+            [sys.executable, "-m", "cli", "--home", str(self.home), "--json", *arguments],
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,

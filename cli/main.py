@@ -12,7 +12,8 @@ from typing import Final, NoReturn
 
 import click
 
-from cli.app import App, OutputClosed, global_options, pass_app, print_error
+from cli import interrupts
+from cli.app import App, OutputClosed, global_options, in_words, pass_app, print_error
 from mesh.api.version import VERSION
 from mesh.core.errors import Denied, LocalError, MeshError, UsageError
 
@@ -112,7 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             # A terminal that cannot show "✓" shows "?", which is better than a traceback.
             stream.reconfigure(errors="replace")
-    code = _run(app, given)
+    err, out = in_words(app, LocalError(interrupts.INTERRUPTED))
+    with interrupts.ending(interrupts.FAILED, err, out):
+        code = _run(app, given)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -124,25 +127,26 @@ def _run(app: App, arguments: list[str]) -> int:
     try:
         result = mesh.main(arguments, prog_name="mesh", standalone_mode=False, obj=app)
     except MeshError as error:
-        print_error(app, error)
-        return error.exit_code
+        return _fail(app, error)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         return 2 if arguments else 0
     except click.ClickException as error:
-        print_error(app, UsageError(_sentence(error), hint=_where_help_is(error)))
-        return UsageError.exit_code
+        return _fail(app, UsageError(_sentence(error), hint=_where_help_is(error)))
     except (click.Abort, KeyboardInterrupt):
-        print_error(app, LocalError("interrupted"))
-        return LocalError.exit_code
+        return _fail(app, LocalError(interrupts.INTERRUPTED))
     except OutputClosed:
         _discard_output()
         return 0
     except Exception as error:  # noqa: BLE001 - whatever is left becomes one clear line
-        told = _explained(error)
-        print_error(app, told)
-        return told.exit_code
+        return _fail(app, _explained(error))
     return result if isinstance(result, int) else 0
+
+
+def _fail(app: App, error: MeshError) -> int:
+    interrupts.decided(error.exit_code)
+    print_error(app, error)
+    return error.exit_code
 
 
 def _discard_output() -> None:
@@ -176,7 +180,3 @@ def _explained(error: Exception) -> MeshError:
         f"this is a mistake of the program: {type(error).__name__}: {error}",
         hint="MESH_DEBUG=1 shows where; please report it",
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from cli import findings
+from cli import findings, interrupts
 from cli.app import App, command
 from cli.findings import Finding, one_line
 from cli.given import read_text
@@ -91,7 +91,8 @@ def doctor(
 def _repair(app: App, home: Home, *, accept_absent: bool) -> None:
     from mesh.node.repair import repair_home  # noqa: PLC0415 - the node, only when needed
 
-    done = repair_home(home, accept_absent=accept_absent)
+    with interrupts.raising():
+        done = repair_home(home, accept_absent=accept_absent)
     data = {
         "reason": done.reason,
         "aside": str(done.aside) if done.aside is not None else None,
@@ -122,7 +123,8 @@ def _rekey(app: App, home: Home, ticket: str, *, accept_absent: bool) -> None:
     from mesh.node.clock import wall_ms  # noqa: PLC0415 - the node, only when needed
     from mesh.node.rekey import rekey_home  # noqa: PLC0415
 
-    done = rekey_home(home, ticket, wall_ms(), accept_absent=accept_absent)
+    with interrupts.raising():
+        done = rekey_home(home, ticket, wall_ms(), accept_absent=accept_absent)
     data = {
         "node_id": done.node_key.hex(),
         "aside": str(done.aside),

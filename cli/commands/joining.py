@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli import render
+from cli import interrupts, render
 from cli.addresses import Address
-from cli.app import App, command
+from cli.app import App, command, in_words
 from cli.commands.founding import host_name
 from cli.commands.running import options_of, run_here, running_options
 from cli.given import SecondsType, read_text
@@ -104,13 +104,13 @@ def _join_behind(app: App, options: Options, timeout_s: float) -> None:
     from cli import spawn  # noqa: PLC0415 - beside its use
 
     spawn.start(options)
+    goes_on = LocalError(
+        f"{interrupts.INTERRUPTED}; the node goes on joining in the background",
+        hint="see `mesh status`, or stop it: mesh down",
+    )
     try:
-        data = wait_for_copy(app, timeout_s)
-    except KeyboardInterrupt:
-        raise LocalError(
-            "interrupted; the node goes on joining in the background",
-            hint="see `mesh status`, or stop it: mesh down",
-        ) from None
+        with interrupts.ending(interrupts.FAILED, *in_words(app, goes_on)):
+            data = wait_for_copy(app, timeout_s)
     except Denied:
         _stop(app)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli import interrupts
 from cli.app import App, command
 from simulations import command as simulation
 from simulations.report.figures import as_data
@@ -27,13 +28,15 @@ def sim(context: click.Context, /, app: App, **given: object) -> None:
     by_seed = {plan.seed: plan for plan in plans}
     results: list[Result] = []
     measured: list[Measured] = []
-    for result in simulation.run_all(request, plans, measured):
-        results.append(result)
-        app.progress(f"{len(results)} of {len(plans)} runs")
-        if not app.is_json:
-            app.done(None, simulation.in_words(result))
-        if result.violations:
-            simulation.explain(by_seed[result.seed], result, app.note)
+    # The processes that it started are to end with it.
+    with interrupts.raising():
+        for result in simulation.run_all(request, plans, measured):
+            results.append(result)
+            app.progress(f"{len(results)} of {len(plans)} runs")
+            if not app.is_json:
+                app.done(None, simulation.in_words(result))
+            if result.violations:
+                simulation.explain(by_seed[result.seed], result, app.note)
     results.sort(key=lambda result: result.seed)
     if request.report:
         path = simulation.write_report(request, plans, results, measured)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 import time
@@ -10,7 +9,7 @@ from typing import Any
 
 import click
 
-from cli import findings, screen
+from cli import findings, interrupts, screen
 from cli.app import App, command, printable
 from cli.given import SecondsType
 from mesh.core.errors import MeshError, Unavailable, Unknown
@@ -39,7 +38,7 @@ def status(app: App, *, watch: bool, interval: float) -> None:
         app.done(data, screen.status(data, findings.space(app.home.path)))
         return
     app.home.open(app.home.path)
-    with contextlib.suppress(KeyboardInterrupt):
+    with interrupts.ending(0):
         while True:
             began_s = time.monotonic()
             _show(app, interval)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import click
 
-from cli import render
+from cli import interrupts, render
 from cli.app import App, command
 from cli.findings import one_line
 from cli.given import read_text
@@ -216,7 +215,7 @@ def watch(
 ) -> None:
     """What happens at NODE and below, or everywhere, until interrupted."""
     arguments = {"node": node, "cursor": cursor, "types": list(types), "limit": limit}
-    with contextlib.suppress(KeyboardInterrupt):
+    with interrupts.ending(0):
         try:
             app.call(
                 "watch",

@@ -30,7 +30,7 @@ class Machine:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MESH_")}
         environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200", **more}
         return subprocess.run(
-            [sys.executable, "-m", "cli.main", "--home", str(self.home), *arguments],
+            [sys.executable, "-m", "cli", "--home", str(self.home), *arguments],
             input=stdin,
             capture_output=True,
             text=True,

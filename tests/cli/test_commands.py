@@ -246,7 +246,7 @@ def test_a_client_command_loads_no_event_loop_and_no_server(running: Machine) ->
 
 def test_output_that_nobody_reads_is_no_error(shared: Machine) -> None:
     run = subprocess.run(
-        f"{sys.executable} -m cli.main --home {shared.home} tree | true; echo ${{PIPESTATUS[0]}}",
+        f"{sys.executable} -m cli --home {shared.home} tree | true; echo ${{PIPESTATUS[0]}}",
         shell=True,
         executable="/bin/bash",
         capture_output=True,
@@ -260,7 +260,7 @@ def test_output_that_nobody_reads_is_no_error(shared: Machine) -> None:
 
 def test_a_closed_standard_output_is_no_traceback(shared: Machine) -> None:
     run = subprocess.run(
-        f"{sys.executable} -m cli.main --home {shared.home} tree >&-",
+        f"{sys.executable} -m cli --home {shared.home} tree >&-",
         shell=True,
         capture_output=True,
         text=True,

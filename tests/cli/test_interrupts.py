@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -134,6 +135,99 @@ def test_while_the_command_is_being_loaded(founded: Machine, words: Sequence[str
         codes.add(code)
     assert 1 in codes
     assert founded.ok("status")["running"] is False
+
+
+INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
+BEGIN = "import os, signal, sys, weakref\nfrom cli import interrupts\n"
+INSTALL = BEGIN + "interrupts.install()\n"
+SAID = "mesh: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "out", "err"),
+    [
+        pytest.param(INTERRUPT, 1, "", SAID, id="anywhere"),
+        pytest.param(
+            f"class A: pass\na = A()\nw = weakref.ref(a, lambda _: {INTERRUPT})\ndel a",
+            1,
+            "",
+            SAID,
+            id="where Python would swallow an exception",
+        ),
+        pytest.param(
+            f"import trio\nasync def f(): {INTERRUPT}\ntrio.run(f)", 1, "", SAID, id="in trio"
+        ),
+        pytest.param(
+            f"with interrupts.ending(3, 'said', '{{}}'): {INTERRUPT}",
+            3,
+            "{}\n",
+            "said\n",
+            id="ending",
+        ),
+        pytest.param(
+            f"with interrupts.ending(3, 'said'): pass\n{INTERRUPT}", 1, "", SAID, id="after ending"
+        ),
+        pytest.param(
+            f"with interrupts.ending(3, 'said'): interrupts.decided(5)\n{INTERRUPT}",
+            5,
+            "",
+            "",
+            id="decided",
+        ),
+        pytest.param(
+            f"try:\n with interrupts.raising(): {INTERRUPT}\nfinally: print('undone')",
+            -signal.SIGINT,
+            "undone\n",
+            None,
+            id="raising",
+        ),
+        pytest.param(f"interrupts.ignore()\n{INTERRUPT}", 0, "", "", id="done"),
+    ],
+)
+def test_what_an_interrupt_does(program: str, code: int, out: str, err: str | None) -> None:
+    run = execute(INSTALL + program)
+    assert (run.returncode, run.stdout) == (code, out)
+    assert err is None or run.stderr == err
+
+
+def test_without_installation_an_interrupt_is_python_s() -> None:
+    run = execute(f"{BEGIN}\nwith interrupts.ending(0): {INTERRUPT}")
+    assert run.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in run.stderr
+
+
+def test_a_file_that_took_the_place_of_standard_error_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    program = f"assert os.open({str(file)!r}, os.O_CREAT | os.O_WRONLY) == 2\n{INTERRUPT}"
+    run = execute(INSTALL + program, preexec_fn=lambda: os.close(2))
+    assert run.returncode == 1
+    assert file.read_bytes() == b""
+
+
+def execute(program: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        **more,
+    )
+
+
+def test_under_json_the_answer_is_one_document(founded: Machine) -> None:
+    """It is asked for at the start of the work, and never begun to be given."""
+    slow = (
+        "import os, signal\nfrom cli import interrupts, door\ninterrupts.install()\n"
+        f"door.call = lambda *_, **__: {INTERRUPT}\n"
+        f"from cli.main import main\nmain(['--home', {str(founded.home)!r}, '--json', 'list'])"
+    )
+    run = execute(slow)
+    assert (run.returncode, run.stderr) == (1, SAID)
+    assert json.loads(run.stdout)["error"]["message"] == "interrupted"
 
 
 def test_who_is_to_ignore_interrupts_does(running: Machine) -> None:

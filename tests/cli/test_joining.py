@@ -134,7 +134,7 @@ def test_whoever_interrupts_a_join_is_told_what_goes_on(running: Machine, machin
 def interrupted(machine: Machine, *words: str) -> tuple[int, str]:
     """The exit code and what was said, after Ctrl-C once the node runs."""
     with subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "--home", str(machine.home), *words],
+        [sys.executable, "-m", "cli", "--home", str(machine.home), *words],
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -166,7 +166,7 @@ def test_join_in_the_foreground_reports_the_copy_and_stays(running: Machine, mac
     two = machine("two")
     words = ["join", ticket, "--foreground", *APART]
     with subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "--home", str(two.home), "--json", *words],
+        [sys.executable, "-m", "cli", "--home", str(two.home), "--json", *words],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,

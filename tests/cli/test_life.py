@@ -123,7 +123,7 @@ def test_down_ends_a_watch_that_is_under_way(running: Machine) -> None:
     from tests.cli.machine import ROOT
 
     with subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "--home", str(running.home), "--json", "watch"],
+        [sys.executable, "-m", "cli", "--home", str(running.home), "--json", "watch"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

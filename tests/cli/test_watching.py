@@ -24,7 +24,7 @@ WATCH = ("status", "--watch", "--interval", "0.1")
 
 def start(machine: Machine, *arguments: str, **more: Any) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "LINES": "24"}
-    command = [sys.executable, "-m", "cli.main", "--home", str(machine.home), *arguments]
+    command = [sys.executable, "-m", "cli", "--home", str(machine.home), *arguments]
     return subprocess.Popen(command, env=environment, text=True, **more)
 
 
