@@ -83,6 +83,10 @@ class Liar(Watcher):
         if host.disk.store.pending() or not _has_spread(self.world, host) or _is_ahead(host):
             host.put(Seal(host.next_request()))
             return False
+        others = [one for one in self.world.honest if one is not host and not one.is_gone]
+        if not are_connected(others):
+            # Who was to lie, too, and has not turned, would hear of the others by liars alone.
+            return False
         self.has_turned = True
         host.is_honest = False
         host.die()

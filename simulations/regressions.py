@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from simulations.run import Plan
+from simulations.run import Plan, strikes_of
 from simulations.scenarios import plan_of
 
 
@@ -34,6 +34,9 @@ _DISKS: Final = Plan(
 )
 
 _COMMITS: Final = evolve(_DISKS, faults=(*_DISKS.faults, "commit_kept", "commit_lost"))
+
+_FOUNDER_TWICE: Final = plan_of("hunt", seed=1428)
+_FOUNDER_STRIKES: Final = strikes_of(_FOUNDER_TWICE)
 
 REGRESSIONS: Final = (
     Regression(
@@ -67,5 +70,13 @@ REGRESSIONS: Final = (
     Regression(
         "causal order, wrongly: the first entry of one whose clock is far behind the founder's",
         evolve(_COMMITS, seed=2138, only=(0, 1, 2)),
+    ),
+    Regression(
+        "exactly once, wrongly: a Worknode beneath one whose creation went with a forked log",
+        evolve(
+            _FOUNDER_TWICE,
+            minutes=2.0,
+            strikes=tuple(_FOUNDER_STRIKES[at] for at in (0, 4, 5, 8, 9, 10, 11)),
+        ),
     ),
 )

@@ -6,10 +6,12 @@ from functools import lru_cache
 
 import pytest
 
+from mesh.core.writes import Create
 from mesh.gossip.messages import RootsReply
 from mesh.wire import encode_message
 from simulations.byzantine import HOSTS_PER_LIAR, Liar
 from simulations.faults import GROUPS
+from simulations.faults.liars import LIES
 from simulations.host import Host
 from simulations.lies.words import twist
 from simulations.run import Plan, Result, simulate, strikes_of
@@ -196,3 +198,21 @@ def test_nobody_lies_between_two_that_have_no_other_way(
     world.run(until_s=world.now_s + 10)
     # Both leaves may be doubled; of five hosts one may lie.
     assert [host.number for host in world.hosts[:5] if not host.is_honest] == leaves
+
+
+@pytest.mark.parametrize(("ahead_ms", "liars"), [(0, [2, 3]), (3_600_000, [])])
+def test_nobody_turns_while_one_behind_it_that_was_to_lie_has_not(
+    ahead_ms: int, liars: list[int]
+) -> None:
+    """What is stamped ahead keeps a host from turning, maybe to the end."""
+    world = World(seed=5)
+    world.spawn(6, edges=[(0, 1), (0, 2), (0, 4), (0, 5), (2, 3)])
+    world.run(until_s=world.now_s + 10)
+    leaf = world.hosts[3]
+    leaf.clock.step(ahead_ms, world.now_us)
+    leaf.clock_changed()
+    world.submit(leaf, Create(leaf.running.replica.store.root, "task", nonce=bytes(16)))
+    for number in (3, 2):
+        LIES["replays"].begin(world, Strike(0, 20 * SECOND_US, "replays", (number,)))
+    world.run(until_s=world.now_s + 15)
+    assert [host.number for host in world.hosts if not host.is_honest] == liars
