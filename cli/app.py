@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import click
 
+from cli import interrupts
 from mesh.api.version import SCHEMA_VERSION
 from mesh.core.errors import MeshError
 from mesh.storage.home import Home, default_home
@@ -54,13 +55,15 @@ class App:
 
     # -- speaking -------------------------------------------------------------------------------
 
-    def done(self, data: object, text: str = "") -> None:
-        """Print the result: the envelope under --json, else *text*."""
+    def done(self, data: object, text: str = "", *, code: int = 0) -> None:
+        """Print the result: the envelope under --json, else *text*; *code* is how it will exit."""
         self.clear_progress()
+        interrupts.answering()
         if self.is_json:
             _print_json({"schema_version": SCHEMA_VERSION, "data": data})
         elif text:
             _print(printable(text))
+        interrupts.decided(code)
 
     def line(self, data: object, text: str) -> None:
         """Print one item of a stream; an error is one, too."""

@@ -19,7 +19,17 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn
 
-__all__ = ["FAILED", "INTERRUPTED", "decided", "ending", "ignore", "install", "raising"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "answering",
+    "decided",
+    "ending",
+    "held",
+    "ignore",
+    "install",
+    "raising",
+]
 
 #: As for every error that no other code names; see `mesh help exit-codes`.
 FAILED: Final = 1
@@ -29,6 +39,15 @@ _OUT: Final = 1
 _ERR: Final = 2
 
 _Handler = Callable[[int, FrameType | None], object]
+
+
+class _Answer:
+    """How far the answer of the command has come."""
+
+    #: Something of it is on standard output: what follows there would not be understood.
+    is_begun = False
+    #: The exit code, once nothing changes it any more.
+    code: int | None = None
 
 
 class _Leave:
@@ -41,7 +60,11 @@ class _Leave:
         self._said = said
 
     def __call__(self, *_: object) -> NoReturn:
+        if _Answer.code is not None:
+            os._exit(_Answer.code)
         for descriptor, text in self._said:
+            if descriptor == _OUT and _Answer.is_begun:
+                continue
             try:
                 # Behind the "^C" that the terminal shows.
                 start = b"\n" if descriptor == _ERR and os.isatty(descriptor) else b""
@@ -77,10 +100,24 @@ def raising() -> Iterator[None]:
         yield
 
 
+def answering() -> None:
+    """From now on an interrupt adds nothing to standard output: there the answer begins."""
+    _Answer.is_begun = True
+
+
 def decided(code: int) -> None:
-    """What comes of the command is known and being said: an interrupt changes it no more."""
-    if _is_ours():
-        signal.signal(signal.SIGINT, _Leave(code))
+    """What comes of the command is known: an interrupt changes it no more, and says nothing."""
+    _Answer.code = code
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Within, an interrupt waits: what is done must not be half done. Microseconds, no more."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ignore() -> None:
@@ -98,9 +135,7 @@ def _handling(handler: _Handler) -> Iterator[None]:
     try:
         yield
     finally:
-        # Not if `decided` has been called.
-        if signal.getsignal(signal.SIGINT) is handler:
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _raise(*_: object) -> NoReturn:

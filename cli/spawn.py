@@ -76,15 +76,16 @@ def _start(options: Options) -> dict[str, Any]:
         line = _read_line(read_end)
     finally:
         os.close(read_end)
+    log = Home(Path(options.home)).log_path
     if not line:
-        code = process.poll()
-        log = Home(Path(options.home)).log_path
-        if code is None:
+        if line is None:
             raise Unknown(
                 f"the node (process {process.pid}) has not said within {START_S_MAX:g} s that it "
                 "is ready",
                 hint=f"see `mesh status` and {log}",
             )
+        # It has closed its end, by ending; the system may take a moment to say how.
+        code = process.wait(STOP_S_MAX)
         raise LocalError(f"the node ended at its start (exit {code})", hint=f"see {log}")
     told = json.loads(line)
     if "error" in told:
@@ -106,12 +107,14 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _read_line(descriptor: int) -> bytes:
-    """One line or less, within the time for a start."""
+def _read_line(descriptor: int) -> bytes | None:
+    """One line, within the time for a start; None after that, empty if there will be none."""
     data, until_s = b"", time.monotonic() + START_S_MAX
     while not data.endswith(b"\n"):
         ready, _, _ = select.select([descriptor], [], [], max(0.0, until_s - time.monotonic()))
-        chunk = os.read(descriptor, 65_536) if ready else b""
+        if not ready:
+            return None
+        chunk = os.read(descriptor, 65_536)
         if not chunk:
             return b""
         data += chunk

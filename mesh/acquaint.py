@@ -18,7 +18,7 @@ from mesh.gossip.limits import PEERS_TOLD_MAX, SETTLE_MS, TOLD_INTERVAL_MS
 from mesh.gossip.membership import Membership
 from mesh.gossip.messages import Message, Peers, Told
 from mesh.gossip.tree import put
-from mesh.greeting import HELLO_MS_MAX, is_member, why_void
+from mesh.greeting import is_member, why_void
 from mesh.replica.replica import Replica
 from mesh.status import LinkState
 
@@ -91,7 +91,7 @@ def departed(
     links: Mapping[int, LinkState], replica: Replica, now: Now, *, at_once: bool
 ) -> list[tuple[int, str]]:
     """
-    Links whose peer is no member any more, or has not shown that it is, and why; ascending.
+    Links whose peer is no member any more, and why; ascending.
 
     Each link is looked at every `REPAIR_INTERVAL_MS`, since a grant ends without a word, and all
     of them *at_once* when an authority log has changed what counts.
@@ -99,9 +99,7 @@ def departed(
     found = []
     for link, state in links.items():
         is_due = state.looked_ms <= now.mono_ms
-        if state.hello is None and is_due:
-            found.append((link, f"no hello within {HELLO_MS_MAX // 1000} s"))
-        elif state.hello is not None and (is_due or at_once):
+        if state.hello is not None and (is_due or at_once):
             state.looked_ms = now.mono_ms + REPAIR_INTERVAL_MS
             if void := why_void(state.hello, replica, state.peer, now):
                 found.append((link, void))

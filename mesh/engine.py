@@ -68,6 +68,7 @@ class Engine:
     reconcile: Reconcile
     reader: LogReader
     links: dict[int, LinkState] = field(factory=dict)
+    unheard: greeting.Unheard = field(factory=greeting.Unheard)
     #: (peer, code, text) of the last goodbyes that peers said.
     farewells: list[tuple[bytes, int, str]] = field(factory=list)
     sent: tuple[int, int] = (0, 0)
@@ -157,6 +158,9 @@ class Engine:
         again = self.replica.say_again(self.reconcile.equal_peers, now)
         effects = self.replica.seal() + again + self._push(now)
         self.replica.look_at_clocks(now)
+        for link in self.unheard.overdue(now):
+            self._forget(link)
+            effects.append(Disconnect(link, greeting.NO_HELLO))
         if self.version != self.replica.port.version:
             self.version = self.replica.port.version
             self.reconcile.moved(now)
@@ -176,6 +180,7 @@ class Engine:
             self.reconcile.deadline,
             self.replica.pending.due_ms,
             self.replica.wake_mono_ms,
+            self.unheard.deadline,
         )
         return min([due for due in dues if due is not None], default=None)
 
@@ -203,22 +208,18 @@ class Engine:
 
     def _opened(self, item: LinkOpened, now: Now) -> list[Effect]:
         state = LinkState(item.peer, item.outbound, item.address, item.handshake_hash)
-        state.heard_ms, state.looked_ms = now.mono_ms, now.mono_ms + greeting.HELLO_MS_MAX
+        state.heard_ms = now.mono_ms
         self.links[item.link] = state
+        self.unheard.opened(item.link, now)
         self.broadcast.opened(item.link)
         effects = self.membership.handle(item, now)
-        for effect in effects:
-            if isinstance(effect, Disconnect):
-                self._forget(effect.link)
+        for gone in [effect.link for effect in effects if isinstance(effect, Disconnect)]:
+            self._forget(gone)
         if not self.membership.holds(item.link):
             return effects
-        hello = greeting.say(
-            self.replica,
-            self.reader,
-            caller=greeting.Caller(item.peer, item.handshake_hash),
-            config=self.config.moved_to(item.listen),
-            now=now,
-        )
+        caller = greeting.Caller(item.peer, item.handshake_hash)
+        config = self.config.moved_to(item.listen)
+        hello = greeting.say(self.replica, self.reader, caller=caller, config=config, now=now)
         return [*effects, Send(item.link, encode_message(hello))]
 
     def _outbox(self, item: OutboxFull | OutboxDrained, now: Now) -> list[Effect]:
@@ -232,6 +233,7 @@ class Engine:
     def _forget(self, link: int) -> None:
         """A link that is on its way out: nothing that still comes on it is looked at."""
         self.links.pop(link, None)
+        self.unheard.heard(link)
         self.broadcast.closed(link)
 
     def _closed(self, item: LinkClosed, now: Now) -> list[Effect]:
@@ -286,12 +288,15 @@ class Engine:
 
     def _hello(self, link: int, state: LinkState, hello: Hello, now: Now) -> list[Effect]:
         caller = greeting.Caller(state.peer, state.handshake_hash)
+        self.unheard.heard(link)
         effects: list[Effect] = []
         try:
             chain = greeting.check(hello, replica=self.replica, caller=caller, now=now)
             greeting.check_heads(hello, self.replica, caller.key)
             if chain:
                 effects = self._take_in(chain, now, link)[1]
+                if link not in self.links:
+                    return effects
                 # Only now that it is held can it show that the log of its join key has forked.
                 greeting.check(hello, replica=self.replica, caller=caller, now=now)
         except Refused as refused:
@@ -331,7 +336,7 @@ class Engine:
         if link not in self.links:
             return effects
         places = [(e.header.author, e.header.lane, e.header.seq) for e in outcome.held]
-        effects += self.reconcile.entries_done(link, message, places, _parted(outcome), now)
+        effects += self.reconcile.entries_done(link, message, places, outcome.parted, now)
         if isinstance(message, Push):
             effects += self.broadcast.pushed(link, message.hops, places, outcome.shown)
             for author, lane in sorted(outcome.gaps):
@@ -347,7 +352,7 @@ class Engine:
             outcome, more, offence = self.replica.receive_proof(fork.first, fork.second, now)
             effects += more
             settled |= outcome.settled
-            parted += _parted(outcome)
+            parted += outcome.parted
             if offence:
                 effects += self._refuse(link, GoodbyeCode.PROTOCOL_VIOLATION, offence)
         effects += self.reconcile.forks_done(link, sorted(settled), now, mismatches=parted)
@@ -390,11 +395,6 @@ class Engine:
             return []
         self.sent = heads
         return [Persist((PutMeta("sent", encode(heads)),))]
-
-
-def _parted(outcome: Outcome) -> list[tuple[tuple[int, bytes], int]]:
-    """Where a peer holds other entries than this node, as reconciliation names lanes."""
-    return sorted(((lane, author), seq) for (author, lane), seq in outcome.mismatches.items())
 
 
 __all__ = ["Engine", "EngineConfig", "LinkState"]

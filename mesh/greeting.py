@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from capability.authority import Authority, derive, root_authority
 from capability.bodies import (
@@ -54,6 +54,35 @@ HELLO_MS_MAX: Final = 15_000
 #: Of a hello, which has its own bound; the rest of it is some 4 KiB at most.
 _SHOWN_BYTES_MAX: Final = HELLO_BYTES_MAX - 8 * 1024
 _EXPIRED: Final = "your grant has expired: ask for a new one"
+
+NO_HELLO: Final = f"no hello within {HELLO_MS_MAX // 1000} s"
+
+
+@define
+class Unheard:
+    """Links whose peers have said no hello yet, with the time that each of them has for it."""
+
+    #: By link in monotonic ms, ascending, since all have as long.
+    _due_ms: dict[int, int] = field(factory=dict)
+
+    def opened(self, link: int, now: Now) -> None:
+        self._due_ms[link] = now.mono_ms + HELLO_MS_MAX
+
+    def heard(self, link: int) -> None:
+        """It has said hello, or is gone."""
+        self._due_ms.pop(link, None)
+
+    @property
+    def deadline(self) -> int | None:
+        """When the first of them is overdue, in monotonic ms."""
+        return next(iter(self._due_ms.values()), None)
+
+    def overdue(self, now: Now) -> list[int]:
+        """Who has had all its time. Not for a tick: a hello may wait behind it for a slow disk."""
+        due = self.deadline
+        if due is None or due > now.mono_ms:
+            return []
+        return [link for link, due_ms in self._due_ms.items() if due_ms <= now.mono_ms]
 
 
 class Refused(Exception):

@@ -83,9 +83,9 @@ def doctor(
         lines.append(f"{'ok ' if ok else 'BAD'}  {name:<9} {one_line(found)}")
         if not ok:
             lines.append(f"     {'':<9} → {remedy}")
-    app.done(data, "\n".join(lines))
-    if not all(ok for _, ok, _, _ in findings):
-        context.exit(1)
+    code = int(not all(ok for _, ok, _, _ in findings))
+    app.done(data, "\n".join(lines), code=code)
+    context.exit(code)
 
 
 def _repair(app: App, home: Home, *, accept_absent: bool) -> None:

@@ -103,13 +103,13 @@ def _join_behind(app: App, options: Options, timeout_s: float) -> None:
     """The node gets a process of its own, which goes on whatever becomes of this one."""
     from cli import spawn  # noqa: PLC0415 - beside its use
 
-    spawn.start(options)
     goes_on = LocalError(
         f"{interrupts.INTERRUPTED}; the node goes on joining in the background",
         hint="see `mesh status`, or stop it: mesh down",
     )
     try:
         with interrupts.ending(interrupts.FAILED, *in_words(app, goes_on)):
+            spawn.start(options)
             data = wait_for_copy(app, timeout_s)
     except Denied:
         _stop(app)
@@ -197,8 +197,11 @@ def _stop(app: App) -> None:
 
 def _undo(path: Path) -> None:
     """Take away the home that this command made, so that a better ticket finds a free place."""
-    for name in ("identity.key", "mesh.db", "mesh.db-wal", "mesh.db-shm", "node.lock", "node.log"):
-        (path / name).unlink(missing_ok=True)
+    # The key last but for the lock: with another one what stands in the database would be strange.
+    names = ("node.log", "mesh.db-shm", "mesh.db-wal", "mesh.db", "identity.key", "node.lock")
+    with interrupts.held():
+        for name in names:
+            (path / name).unlink(missing_ok=True)
     for folder in (path / "run", path):
         # It may be absent, and what somebody else keeps in it stays.
         with suppress(OSError):
@@ -212,7 +215,7 @@ class _Quiet(App):
         super().__init__()
         self.set_home(app.home.path)
 
-    def done(self, data: object, text: str = "") -> None: ...
+    def done(self, data: object, text: str = "", *, code: int = 0) -> None: ...
 
 
 class _Watch(threading.Thread):

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from cli import interrupts
 from cli.addresses import ADDRESS, LISTEN_DEFAULT, Address
-from cli.app import App, command
-from mesh.core.errors import Unknown
+from cli.app import App, command, in_words
+from mesh.core.errors import LocalError, Unknown
 
 
 def running_options(function: Any) -> Any:
@@ -101,7 +102,12 @@ def up(
         return
     from cli import spawn  # noqa: PLC0415 - beside its use
 
-    data = spawn.start(options)
+    goes_on = LocalError(
+        f"{interrupts.INTERRUPTED}; the node goes on starting in the background",
+        hint="see `mesh status`, or stop it: mesh down",
+    )
+    with interrupts.ending(interrupts.FAILED, *in_words(app, goes_on)):
+        data = spawn.start(options)
     app.done(data, f"✓ node {data['node_id'][:8]} is up at {', '.join(data['listen'])}")
 
 

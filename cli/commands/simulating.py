@@ -34,15 +34,15 @@ def sim(context: click.Context, /, app: App, **given: object) -> None:
             results.append(result)
             app.progress(f"{len(results)} of {len(plans)} runs")
             if not app.is_json:
-                app.done(None, simulation.in_words(result))
+                app.line(None, simulation.in_words(result))
             if result.violations:
                 simulation.explain(by_seed[result.seed], result, app.note)
     results.sort(key=lambda result: result.seed)
     if request.report:
         path = simulation.write_report(request, plans, results, measured)
         app.note(f"report: {path}")
+    code = int(any(result.violations for result in results))
     if app.is_json:
         data = [as_data(result) for result in results]
-        app.done(data if request.runs > 1 else data[0])
-    if any(result.violations for result in results):
-        context.exit(1)
+        app.done(data if request.runs > 1 else data[0], code=code)
+    context.exit(code)

@@ -77,6 +77,11 @@ class Outcome:
     #: A peer holds entries of this node's own log that this node has not written.
     own_branch: bool = False
 
+    @property
+    def parted(self) -> list[tuple[tuple[int, bytes], int]]:
+        """Where a peer holds other entries than this node, as reconciliation names lanes."""
+        return sorted(((lane, author), seq) for (author, lane), seq in self.mismatches.items())
+
     def note(self, change: Change) -> None:
         """Add what the ledger said of one entry or proof."""
         self.introduced.extend(change.introduced)

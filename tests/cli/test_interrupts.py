@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from cli import spawn
+from cli.noded import Options
+from mesh.core.errors import LocalError
 from tests.cli.machine import APART, ROOT, Machine
 
 #: What is promised.
@@ -182,6 +185,20 @@ SAID = "mesh: interrupted\n"
             id="raising",
         ),
         pytest.param(f"interrupts.ignore()\n{INTERRUPT}", 0, "", "", id="done"),
+        pytest.param(
+            f"interrupts.answering()\nwith interrupts.ending(3, 'said', '{{}}'): {INTERRUPT}",
+            3,
+            "",
+            "said\n",
+            id="while it answers",
+        ),
+        pytest.param(
+            f"with interrupts.held():\n {INTERRUPT}\n print('whole', flush=True)\nprint('more')",
+            1,
+            "whole\n",
+            SAID,
+            id="held",
+        ),
     ],
 )
 def test_what_an_interrupt_does(program: str, code: int, out: str, err: str | None) -> None:
@@ -228,6 +245,48 @@ def test_under_json_the_answer_is_one_document(founded: Machine) -> None:
     run = execute(slow)
     assert (run.returncode, run.stderr) == (1, SAID)
     assert json.loads(run.stdout)["error"]["message"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("list", 0), ("status", 0), ("doctor", 1), ("create", 0)]
+)
+def test_after_its_answer_a_command_has_its_own_exit_code(
+    founded: Machine, name: str, code: int
+) -> None:
+    """And nothing follows the one document: what was answered has happened."""
+    words = [name, "Seen"] if name == "create" else [name]
+    program = (
+        "import os, signal\nfrom cli import app, interrupts\ninterrupts.install()\n"
+        "done = app.App.done\n"
+        f"def answer(*a, **k): done(*a, **k); {INTERRUPT}\n"
+        "app.App.done = answer\n"
+        f"from cli.main import main\nmain(['--home', {str(founded.home)!r}, '--json', *{words}])"
+    )
+    run = execute(program)
+    assert run.returncode == code
+    assert "interrupted" not in run.stderr
+    assert json.loads(run.stdout)["data"] is not None
+
+
+def test_while_the_node_starts_behind_it_that_is_said(founded: Machine) -> None:
+    program = (
+        "import os, signal\nfrom cli import interrupts, spawn\ninterrupts.install()\n"
+        f"spawn.start = lambda _: {INTERRUPT}\n"
+        f"from cli.main import main\nmain(['--home', {str(founded.home)!r}, 'up'])"
+    )
+    run = execute(program)
+    assert run.returncode == 1
+    assert run.stderr.startswith("mesh: interrupted; the node goes on starting in the background")
+
+
+def test_a_node_that_ends_at_its_start_is_said_to_have(
+    founded: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not to be slow: its end of the pipe closes a moment before the system has its code."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    for _ in range(5):
+        with pytest.raises(LocalError, match=r"the node ended at its start \(exit 1\)"):
+            spawn.start(Options(home=str(founded.home), listen=(), peers=()))
 
 
 def test_who_is_to_ignore_interrupts_does(running: Machine) -> None:

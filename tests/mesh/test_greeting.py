@@ -12,9 +12,13 @@ from capability.bodies import JOIN
 from capability.entry import KIND_PIN, Entry, decode_entry
 from capability.keys import SeedSigner
 from capability.ticket import Ticket
+from crdt.codec import encode
 from crdt.hlc import pack
-from mesh.core.inputs import LinkClosed
+from mesh.core.effects import Disconnect
+from mesh.core.inputs import LinkClosed, Received, Tick
 from mesh.gossip.messages import Goodbye, GoodbyeCode, Hello, Join, Roots, Rows
+from mesh.greeting import HELLO_MS_MAX, NO_HELLO
+from mesh.wire import encode_message
 from tests.mesh.replica.hand import Hand
 from tests.mesh.replica.world import Mesh, new_mesh, seed
 from tests.mesh.swarm import check
@@ -323,3 +327,38 @@ def test_a_goodbye_is_shown_and_believed(world: World) -> None:
         {"node_id": NEW.public.hex(), "code": 2, "text": "used"},
     ]
     assert not caller.is_in
+
+
+@pytest.mark.parametrize("late_ms", [0, HELLO_MS_MAX, HELLO_MS_MAX + 10])
+def test_a_hello_that_comes_before_anybody_has_looked_is_in_time(
+    world: World, late_ms: int
+) -> None:
+    """Its chain is news, by which all links are looked at again; and a slow disk is no fault."""
+    ann = world.hosts["ann"]
+    ticket = invite(ann)
+    caller = Caller(ann, NEW)
+    caller.tell(encode((99,)))
+    joined = caller.hello(join_of(caller, ticket, grant_of(world, ticket)))
+    world.now_ms += late_ms
+    ann.batch([Tick(), Received(caller.link, encode_message(joined))])
+    assert caller.link in ann.engine.links
+    assert not any(isinstance(effect, Disconnect) for effect in caller.here())
+
+
+def test_whoever_says_no_hello_is_let_go_in_time_and_told_of_no_ticket(world: World) -> None:
+    """Nor does the node need another reason to look: the alarm is set."""
+    ann = world.hosts["ann"]
+    caller = Caller(ann, NEW)
+    caller.tell(encode((99,)))
+    due = ann.engine.unheard.deadline
+    assert due == world.now_ms + HELLO_MS_MAX
+    assert ann.engine.deadline is not None
+    assert ann.engine.deadline <= due
+    world.now_ms += HELLO_MS_MAX - 1
+    ann.batch([Tick()])
+    assert caller.link in ann.engine.links
+    world.now_ms += 1
+    ann.batch([Tick()])
+    assert caller.link not in ann.engine.links
+    assert caller.here() == [Disconnect(caller.link, NO_HELLO)]
+    assert ann.engine.unheard.deadline is None
