@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple
 
 from mesh.core.limits import SKEW_MS_MAX
 
-#: How the sentence of a home that waits for its peers begins, and of one whose log has parted.
+#: How the sentences of a home that waits for its peers begin, and of logs that cannot go on.
 RECOVERING: Final = "this home is being repaired"
 PARTED: Final = "this home and its peers hold different entries"
+ENDED: Final = "this node's own log has ended"
 #: The way out for a key that cannot go on.
 REKEY: Final = (
     "stop every other copy of this home; ask a member for `mesh invite`; then mesh down, "
@@ -58,7 +59,7 @@ def of_node(status: dict[str, Any]) -> Iterator[Finding]:
     remedy = "stop every other copy of this home, mesh down, then mesh doctor --repair and mesh up"
     if blocked.startswith(RECOVERING):
         remedy = "start those members, or name their place: mesh up --peer; mesh peers says more"
-    elif blocked.startswith(PARTED):
+    elif blocked.startswith((PARTED, ENDED)):
         remedy = REKEY
     yield Finding("log", not blocked, blocked or "own log agrees with what peers hold", remedy)
     writing = status.get("writing", "ok")

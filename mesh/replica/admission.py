@@ -69,6 +69,8 @@ class Outcome:
     forked: list[LaneKey] = field(factory=list)
     #: Forked lanes of which the proof or the branch that stands may be another now.
     settled: set[LaneKey] = field(factory=set)
+    #: Data lanes that end elsewhere now, or no longer.
+    ended: set[LaneKey] = field(factory=set)
     refused: list[Refusal] = field(factory=list)
     #: (author, lane, seq) of each good entry of the batch that was held before or waited already.
     shown: list[tuple[bytes, int, int]] = field(factory=list)
@@ -86,6 +88,7 @@ class Outcome:
         """Add what the ledger said of one entry or proof."""
         self.introduced.extend(change.introduced)
         self.settled.update(change.lanes)
+        self.ended.update(change.ended)
         self.forked.extend(change.forked)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define
 
 from capability.bodies import MEMBER, PinRow
-from capability.entry import LANE_AUTHORITY, Entry, SignedHeader
+from capability.entry import LANE_AUTHORITY, LANE_DATA, Entry, SignedHeader
 from capability.errors import CapabilityError
 from capability.keys import Signer
 from capability.notary import ED25519, Notary
@@ -205,7 +205,8 @@ class Replica:
             self._stop_writing(RESTORED)
             effects.append(Log("error", "home.restored", ()))
         outcome.records += self._proofs(outcome)
-        if self.author in outcome.introduced and self.pending.rows:
+        goes_on = self.author in outcome.introduced or (self.author, LANE_DATA) in outcome.ended
+        if goes_on and self.pending.rows:
             self.pending.due_ms = now.mono_ms  # They may be sealed again.
         if outcome.records:
             effects.append(Persist(tuple(outcome.records)))

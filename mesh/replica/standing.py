@@ -64,6 +64,10 @@ class Standing:
         held = self.held.ledger.lane(self.author, lane)
         return held is not None and held.fork_seq is not None
 
+    def has_ended(self) -> bool:
+        """Whether the own data lane has ended, so that no peer takes more of it. Cost: O(1)."""
+        return self.held.ledger.end(self.author, LANE_DATA) is not None
+
     def stamp_ms(self, now: Now) -> int:
         """The milliseconds of the stamp that an entry would have now."""
         return milliseconds(max(self.held.clock.last + 1, now.wall_ms << COUNTER_BITS))

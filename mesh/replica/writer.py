@@ -47,6 +47,9 @@ from mesh.replica.pending import LocalWrite, PendingRows, Row
 from mesh.replica.plan import Planner, check_text
 from mesh.replica.standing import Standing
 
+#: Why a node writes no data whose log has ended (docs/formats.md, rule 3): no peer would take it.
+ENDED: Final = "this node's own log has ended: too many of its entries do not count"
+
 #: Names and values of one submit: with tables and operations it stays below an entry's body.
 SUBMIT_BYTES_MAX: Final = 128 * 1024
 
@@ -128,9 +131,14 @@ class Writer:
         group.replies.append((request.request, created))
         return effects
 
+    @property
+    def bar(self) -> str:
+        """Why nothing may be added to the data lane, empty while it may. Not for a fork."""
+        return self.blocked or (ENDED if self.standing.has_ended() else "")
+
     def _may_write(self, lane: int) -> None:
-        if self.blocked:
-            raise Precondition(self.blocked, hint="run `mesh doctor`")
+        if bar := self.bar if lane == LANE_DATA else self.blocked:
+            raise Precondition(bar, hint="run `mesh doctor`")
         if self.standing.has_forked(lane):
             raise Precondition(
                 "this node's own log has forked, so nothing more of it counts",
@@ -275,7 +283,7 @@ class Writer:
         Those that were found at the start are left until a peer has spoken, unless *whole*; then
         they get entries of their own, of which it is remembered that nobody had spoken.
         """
-        if self.blocked:
+        if self.bar:
             self.pending.due_ms = None
             return []
         effects: list[Effect] = []

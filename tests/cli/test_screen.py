@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from cli import findings, screen
+from mesh.replica.recovery import PARTED
+from mesh.replica.writer import ENDED
 
 STATUS: dict[str, Any] = {
     "name": "one",
@@ -160,3 +162,9 @@ def test_every_finding_that_is_not_well_has_a_remedy() -> None:
         "mdns",
     }
     assert all(found.remedy for found in every if not found.ok)
+
+
+@pytest.mark.parametrize("sentence", [PARTED, ENDED])
+def test_a_log_that_cannot_go_on_needs_a_new_key(sentence: str) -> None:
+    (log,) = (f for f in findings.of_node(STATUS | {"blocked": sentence}) if f.check == "log")
+    assert (log.ok, log.found, log.remedy) == (False, sentence, findings.REKEY)
