@@ -69,7 +69,7 @@ class Engine:
     reader: LogReader
     links: dict[int, LinkState] = field(factory=dict)
     unheard: greeting.Unheard = field(factory=greeting.Unheard)
-    #: (peer, code, text) of the last goodbyes that peers said.
+    #: (peer, code, text) of the last goodbyes of peers whose hello was accepted.
     farewells: list[tuple[bytes, int, str]] = field(factory=list)
     sent: tuple[int, int] = (0, 0)
     #: The frontier's version at the last flush.
@@ -208,8 +208,7 @@ class Engine:
 
     def _opened(self, item: LinkOpened, now: Now) -> list[Effect]:
         state = LinkState(item.peer, item.outbound, item.address, item.handshake_hash)
-        state.heard_ms = now.mono_ms
-        self.links[item.link] = state
+        state.heard_ms, self.links[item.link] = now.mono_ms, state
         self.unheard.opened(item.link, now)
         self.broadcast.opened(item.link)
         effects = self.membership.handle(item, now)
@@ -281,8 +280,9 @@ class Engine:
         self._forget(link)
         if message.code != GoodbyeCode.SHUTTING_DOWN:
             self.membership.refused(link)
-        self.farewells.append((state.peer, message.code, message.text))
-        del self.farewells[:-_FAREWELLS_MAX]
+        if state.hello is not None:  # Who knows the mesh's id may call; a member is believed.
+            said = (state.peer, message.code, message.text)
+            self.farewells = [*self.farewells, said][-_FAREWELLS_MAX:]
         fields = (*state.names(), ("code", message.code), ("reason", message.text))
         return [Disconnect(link, "goodbye"), Log("warning", "peer.goodbye", fields)]
 

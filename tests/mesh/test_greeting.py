@@ -321,12 +321,35 @@ def test_an_unknown_message_before_the_hello_is_ignored(world: World) -> None:
 
 def test_a_goodbye_is_shown_and_believed(world: World) -> None:
     ann = world.hosts["ann"]
+    ticket = invite(ann)
     caller = Caller(ann, NEW)
+    caller.tell(caller.hello(join_of(caller, ticket, grant_of(world, ticket))))
     caller.tell(Goodbye(GoodbyeCode.TICKET_USED, "used"))
     assert ann.status()["goodbyes"] == [
         {"node_id": NEW.public.hex(), "code": 2, "text": "used"},
     ]
     assert not caller.is_in
+
+
+def test_a_goodbye_of_nobody_known_ends_its_link_and_is_not_shown(world: World) -> None:
+    """It would push out what members say, and end a join: anybody may know the mesh's id."""
+    ann = world.hosts["ann"]
+    caller = Caller(ann, NEW)
+    caller.tell(Goodbye(GoodbyeCode.TICKET_USED, "used"))
+    assert ann.status()["goodbyes"] == []
+    assert not caller.is_in
+
+
+def test_the_last_goodbyes_are_shown(world: World) -> None:
+    ann = world.hosts["ann"]
+    ticket = invite(ann)
+    grant = grant_of(world, ticket)
+    for at in range(20):
+        caller = Caller(ann, NEW)
+        caller.tell(caller.hello(join_of(caller, ticket, grant)))
+        caller.tell(Goodbye(GoodbyeCode.SHUTTING_DOWN, str(at)))
+        ann.batch([LinkClosed(FIRST_LINK, "gone")])
+    assert [each["text"] for each in ann.status()["goodbyes"]] == [str(at) for at in range(4, 20)]
 
 
 @pytest.mark.parametrize("late_ms", [0, HELLO_MS_MAX, HELLO_MS_MAX + 10])
