@@ -149,6 +149,7 @@ class Membership:
             return []
         remembered, target.remembered = target.remembered, False
         target.addresses.clear()
+        target.named.clear()
         if target.link is None:
             del self._targets[node]
         return [Persist((PutPeer(node, b""),))] if remembered else []
@@ -191,7 +192,8 @@ class Membership:
         target = self._target(event.peer)
         if dialled is not None:
             hint = self._targets.pop(dialled, None)
-            target.named = target.named or (hint is not None and hint.named)
+            if hint is not None:
+                target.named |= hint.named
             target.add(dialled, now.wall_ms)
         effects: list[Effect] = []
         old = self._by_peer.get(event.peer)
@@ -261,7 +263,7 @@ class Membership:
         if len(self._own) > OWN_ADDRESSES_MAX:
             del self._own[next(iter(self._own))]
         for key in list(self._targets):
-            self._targets[key].addresses.pop(address, None)
+            self._targets[key].drop(address)
             self._tidy(key)
 
     # Targets
@@ -278,7 +280,8 @@ class Membership:
         if len(hints) >= HINTS_MAX:
             # A stranger can announce any number; what a person or a ticket names is said once.
             rank = {
-                other: (self._targets[other].named, self._targets[other].order) for other in hints
+                other: (bool(self._targets[other].named), self._targets[other].order)
+                for other in hints
             }
             del self._targets[min(rank, key=rank.__getitem__)]
         node = key if isinstance(key, bytes) else b""
@@ -323,7 +326,8 @@ class Membership:
             ]
             key = owners[0] if owners else address
         target = self._target(key)
-        target.named = target.named or is_named
+        if is_named:
+            target.named.add(address)
         target.hinted(address, now.mono_ms)
 
     # Dials

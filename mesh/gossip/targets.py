@@ -50,8 +50,8 @@ class Target:
     last_seen_ms: int = 0
     #: Address → wall ms of its last success, 0 for none. At most ADDRESSES_MAX.
     addresses: dict[Address, int] = field(factory=dict)
-    #: A person or a ticket named it, and not a stranger or a peer.
-    named: bool = False
+    #: Those that a person or a ticket named, and not a stranger or a peer.
+    named: set[Address] = field(factory=set)
     #: On disk, and not only heard of.
     remembered: bool = False
     link: int | None = None
@@ -71,11 +71,23 @@ class Target:
         return self.link is None and self.dialing is None and bool(self.addresses)
 
     def add(self, address: Address, success_ms: int = 0) -> None:
-        """Learn an address; when there are too many, the one that worked longest ago goes."""
+        """
+        Learn an address; when there are too many, the one that worked longest ago goes.
+
+        What a person named stays: peers can tell of any number.
+        """
         self.addresses[address] = max(success_ms, self.addresses.get(address, 0))
         if len(self.addresses) > ADDRESSES_MAX:
-            others = [known for known in self.addresses if known != address]
-            del self.addresses[min(others, key=lambda known: self.addresses[known])]
+            rank = {
+                known: (known in self.named, known == address, worked_ms)
+                for known, worked_ms in self.addresses.items()
+            }
+            self.drop(min(rank, key=rank.__getitem__))
+
+    def drop(self, address: Address) -> None:
+        """Forget an address, if it is known."""
+        self.addresses.pop(address, None)
+        self.named.discard(address)
 
     def next_address(self) -> Address | None:
         """The next address of this round, the one that worked last first; None: it has none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mesh.core.effects import Connect
 from mesh.core.inputs import DialFailed, Found, LinkClosed, Tick
+from mesh.core.limits import ADDRESSES_MAX
 from mesh.gossip.limits import HINTS_MAX
 from tests.mesh.gossip.test_membership import (
     HERE,
@@ -79,3 +80,35 @@ def test_whom_a_person_named_stays_named_when_a_stranger_answers_there() -> None
         machine.handle(Found(address(index), "mdns"), at(2))
         machine.handle(DialFailed(address(index), "refused"), at(2))
     assert machine.peers_view()[0].addresses == (HERE,)
+
+
+def test_what_peers_tell_of_a_peer_does_not_push_out_the_address_that_a_person_named() -> None:
+    """It may not have worked yet, and a member can tell of any number that never will."""
+    machine = membership()
+    machine.handle(Found(HERE, "user", LOW), at(0))
+    machine.learned(LOW, [address(index) for index in range(ADDRESSES_MAX + 3)], at(1))
+    (view,) = machine.peers_view()
+    assert HERE in view.addresses and len(view.addresses) == ADDRESSES_MAX
+    # Of those that were only told of, the first make room.
+    assert address(ADDRESSES_MAX + 2) in view.addresses and address(0) not in view.addresses
+
+
+def test_where_a_person_named_all_of_them_what_is_told_finds_no_room() -> None:
+    machine = membership()
+    named = [address(index) for index in range(ADDRESSES_MAX)]
+    for each in named:
+        machine.handle(Found(each, "user", LOW), at(0))
+    machine.learned(LOW, [HERE], at(1))
+    assert set(machine.peers_view()[0].addresses) == set(named)
+    # Only another one by a person does: the first makes room.
+    machine.handle(Found(HERE, "user", LOW), at(2))
+    assert set(machine.peers_view()[0].addresses) == {*named[1:], HERE}
+
+
+def test_an_address_stays_named_once_it_is_known_who_listens_there() -> None:
+    machine = membership()
+    machine.handle(Found(HERE, "user"), at(0))
+    machine.handle(opened(1, HIGH, outbound=True, address=HERE), at(1))
+    machine.learned(HIGH, [(f"10.0.0.{host}", 1) for host in range(2 * ADDRESSES_MAX)], at(2))
+    (view,) = machine.peers_view()
+    assert view.node == HIGH and HERE in view.addresses
