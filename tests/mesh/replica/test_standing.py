@@ -251,6 +251,29 @@ def test_of_those_held_first_what_lets_in_for_the_longest_comes_first(
     assert hers.membership() == made[2].id
 
 
+def test_a_caller_does_not_make_this_node_go_through_its_grants(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may call, and 2,000 grants to this node made each call take a millisecond."""
+    own = standing(desk)
+    assert own.membership() == desk.bob.leaf
+    with monkeypatch.context() as patch:
+        patch.setattr(Standing, "_of_node", lambda _: pytest.fail("they are looked at again"))
+        assert own.membership() == desk.bob.leaf
+    mal, carol = hand(desk.mesh, "mal"), hand(desk.mesh, "carol")
+    desk.node.receive([desk.root.grant(mal)])
+    twin, only = mal.twin(), mal.grant(carol)
+    hers = Standing(desk.node.replica.held, carol.author)
+    assert hers.membership() == b""
+    desk.node.receive([only])
+    assert hers.membership() == only.id
+    desk.node.receive([twin.grant(hand(desk.mesh, "guest"))])
+    assert hers.membership() == b""
+    own_again = desk.root.grant(carol.author)
+    desk.node.receive([own_again])
+    assert hers.membership() == own_again.id
+
+
 def test_who_holds_no_grant_shows_none(desk: Desk) -> None:
     assert Standing(desk.node.replica.held, b"?" * 32).membership() == b""
 
