@@ -95,8 +95,11 @@ def _join_here(app: App, options: Options, timeout_s: float) -> None:
     run_here(_Quiet(app), options)
     if watch.refusal is not None:
         raise watch.refusal
-    if not watch.is_over:
-        raise LocalError("stopped before the first copy was whole", hint="go on: mesh up")
+    with watch.saying:
+        if watch.code is None:
+            raise LocalError("stopped before the first copy was whole", hint="go on: mesh up")
+    if watch.code:
+        raise click.exceptions.Exit(watch.code)
 
 
 def _join_behind(app: App, options: Options, timeout_s: float) -> None:
@@ -131,25 +134,31 @@ def _ticket(ticket: str | None, ticket_file: Any) -> str:
     return ticket
 
 
-def wait_for_copy(app: App, timeout_s: float) -> dict[str, Any]:
+def wait_for_copy(app: App, timeout_s: float, *, began_s: float | None = None) -> dict[str, Any]:
     """
     Wait until a member has said that this node holds what it holds.
+
+    Args:
+        app: Of the command.
+        timeout_s: How long; whether it is so is asked once at least.
+        began_s: Since when, by the monotonic clock; by default, since now.
 
     Raises:
         Denied: The members do not accept the ticket.
         Unavailable: Nobody could be reached in time; the node goes on trying.
     """
-    began_s = time.monotonic()
-    status: dict[str, Any] = {"peers": []}
-    while time.monotonic() - began_s < timeout_s:
+    began_s = time.monotonic() if began_s is None else began_s
+    while True:
         status = app.call("status")
         if any(peer["in_sync"] for peer in status["peers"]):
             keys = ("mesh_id", "node_id", "entries", "worknodes", "state_hash")
             return {key: status[key] for key in keys}
-        _raise_refusal(status, time.monotonic() - began_s)
-        app.progress(render.join_progress(status, time.monotonic() - began_s))
+        waited_s = time.monotonic() - began_s
+        _raise_refusal(status, waited_s)
+        if waited_s >= timeout_s:
+            raise _not_in_time(status, timeout_s)
+        app.progress(render.join_progress(status, waited_s))
         time.sleep(_POLL_S)
-    raise _not_in_time(status, timeout_s)
 
 
 def _raise_refusal(status: dict[str, Any], waited_s: float) -> None:
@@ -224,7 +233,8 @@ class _Watch(threading.Thread):
 
     Attributes:
         refusal: Why the members do not let this node in; the node is asked to stop then.
-        is_over: Whether what came of it has been said.
+        saying: Held while what came of it is being said.
+        code: The exit code of that, once it has been said.
     """
 
     def __init__(self, app: App, timeout_s: float) -> None:
@@ -232,26 +242,32 @@ class _Watch(threading.Thread):
         self._app = app
         self._timeout_s = timeout_s
         self.refusal: Denied | None = None
-        self.is_over = False
+        self.saying = threading.Lock()
+        self.code: int | None = None
 
     def run(self) -> None:
         from cli.app import print_error  # noqa: PLC0415 - beside its use
 
-        until_s = time.monotonic() + self._timeout_s
+        began_s = time.monotonic()
+        until_s = began_s + self._timeout_s
         while self._app.home.find_socket() is None and time.monotonic() < until_s:
             time.sleep(_POLL_S)
         try:
-            data = wait_for_copy(self._app, max(until_s - time.monotonic(), _POLL_S))
+            data = wait_for_copy(self._app, self._timeout_s, began_s=began_s)
         except Denied as refusal:
             self.refusal = refusal
-            self._app.call("down")
+            # It may be on its way down already.
+            with suppress(MeshError):
+                self._app.call("down")
         except Unavailable as error:
             # The node goes on trying.
-            self.is_over = True
-            print_error(self._app, error)
+            with self.saying:
+                print_error(self._app, error)
+                self.code = error.exit_code
         except MeshError:
             # The node stops, and the command says so.
             return
         else:
-            self.is_over = True
-            self._app.done(data, _welcome(data))
+            with self.saying:
+                self._app.done(data, _welcome(data))
+                self.code = 0

@@ -131,14 +131,35 @@ def test_whoever_interrupts_a_join_is_told_what_goes_on(running: Machine, machin
     assert three.ok("status")["running"] is False
 
 
-def interrupted(machine: Machine, *words: str) -> tuple[int, str]:
-    """The exit code and what was said, after Ctrl-C once the node runs."""
-    with subprocess.Popen(
+def test_a_join_in_the_foreground_that_was_not_in_time_ends_with_that(
+    running: Machine, machine: Make
+) -> None:
+    """It was said as an error, and goes on; Ctrl-C makes it neither a success nor another error."""
+    ticket = running.ok("invite", "--no-address")["ticket"]
+    words = ("--json", "join", ticket, "--foreground", "--timeout", "1.5", *APART)
+    with node_of(machine("two"), *words) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert "no member could be reached within 1.5 s" in said
+        process.send_signal(signal.SIGINT)
+        out, more = process.communicate(timeout=30)
+    assert (process.returncode, more) == (7, "")
+    assert out.count("\n") == 1 and "within 1.5 s" in out
+
+
+def node_of(machine: Machine, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "cli", "--home", str(machine.home), *words],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-    ) as process:
+    )
+
+
+def interrupted(machine: Machine, *words: str) -> tuple[int, str]:
+    """The exit code and what was said, after Ctrl-C once the node runs."""
+    with node_of(machine, *words) as process:
         until = time.monotonic() + 30
         while not (machine.home / "run" / "node.sock").exists() and time.monotonic() < until:
             time.sleep(0.05)

@@ -137,7 +137,9 @@ def test_read_only_home_is_named(tmp_path: Path, disk: Path) -> None:
     assert [row["title"] for row in machine.ok("list")] == ["first"]
 
 
-SLOW_S = 0.2
+#: A commit is so slow that the event loop comes round so often meanwhile, unless it is held up.
+SLOW_TURNS = 20
+HELD_UP_S = 30
 
 
 async def test_slow_fsync_does_not_stall_heart_beats(
@@ -145,9 +147,14 @@ async def test_slow_fsync_does_not_stall_heart_beats(
 ) -> None:
     a, b = await pair(tmp_path)
     commit = SqliteStore.commit
+    turns, held_up = 0, 0
 
     def slow(store: SqliteStore, records: object) -> None:
-        time.sleep(SLOW_S)
+        nonlocal held_up
+        before, until_s = turns, time.monotonic() + HELD_UP_S
+        while turns < before + SLOW_TURNS and not held_up:
+            held_up += time.monotonic() > until_s
+            time.sleep(0.005)
         commit(store, records)  # type: ignore[arg-type]
 
     async with up(a) as alpha, up(b, alpha) as beta:
@@ -156,31 +163,29 @@ async def test_slow_fsync_does_not_stall_heart_beats(
         monkeypatch.setattr(SqliteStore, "commit", slow)
         links = set(alpha._parts.links.open), set(beta._parts.links.open)
         assert links[0] and links[1]
-        worst_s = 0.0
 
-        async def watch() -> None:
-            nonlocal worst_s
+        async def turn() -> None:
+            nonlocal turns
             while True:
-                before = trio.current_time()
                 await trio.sleep(0.01)
-                worst_s = max(worst_s, trio.current_time() - before)
+                turns += 1
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
+            nursery.start_soon(turn)
             with trio.move_on_after(6):
                 number = 0
                 while True:
                     await write(beta, f"slow {number}")
                     number += 1
+            assert (set(alpha._parts.links.open), set(beta._parts.links.open)) == links
+            rows: list[dict[str, Any]] = []
+            for node in (alpha, beta):
+                rows += node.status()["peers"]  # type: ignore[arg-type]
+            assert all(row["state"] == "connected" for row in rows)
+            monkeypatch.undo()
+            await agree(alpha, beta)
             nursery.cancel_scope.cancel()
-        assert worst_s < SLOW_S, "a commit held up the event loop"
-        assert (set(alpha._parts.links.open), set(beta._parts.links.open)) == links
-        rows: list[dict[str, Any]] = []
-        for node in (alpha, beta):
-            rows += node.status()["peers"]  # type: ignore[arg-type]
-        assert all(row["state"] == "connected" and row["rtt_ms"] < 1_000 for row in rows)
-        monkeypatch.undo()
-        await agree(alpha, beta)
+        assert turns and not held_up, "a commit held up the event loop"
         assert alpha.replica.forked() == []
 
 
