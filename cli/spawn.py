@@ -84,17 +84,24 @@ def _start(options: Options) -> dict[str, Any]:
                 "is ready",
                 hint=f"see `mesh status` and {log}",
             )
-        # It has closed its end, by ending; the system may take a moment to say how.
-        code = process.wait(STOP_S_MAX)
-        raise LocalError(f"the node ended at its start (exit {code})", hint=f"see {log}")
+        # It has closed its end, by ending.
+        raise LocalError(f"the node ended at its start ({_ended(process)})", hint=f"see {log}")
     told = json.loads(line)
     if "error" in told:
-        process.wait(STOP_S_MAX)
+        _ended(process)
         error = Answered(told["error"], 500)
         error.exit_code = told["exit_code"]
         raise error
     data: dict[str, Any] = told["data"]
     return data
+
+
+def _ended(process: subprocess.Popen[bytes]) -> str:
+    """How a process that is ending has ended; the system may take a moment to say so."""
+    try:
+        return f"exit {process.wait(STOP_S_MAX)}"
+    except subprocess.TimeoutExpired:
+        return f"process {process.pid} is still ending"
 
 
 def _environment() -> dict[str, str]:
