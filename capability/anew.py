@@ -67,7 +67,7 @@ class Anew:
     def _touch(self, key: LaneKey, *, above: int) -> None:
         """Let a fork be settled anew for whatever ranks beyond *above*."""
         self.touched.add(key)
-        self.judging.forget((key,))
+        self.judging.forget_beyond(key, above)
         if key[1] == LANE_AUTHORITY:
             for rank in self.judging.ranks_of(key[0]):
                 if rank > above:

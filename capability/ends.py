@@ -12,9 +12,8 @@ Source: docs/formats.md, rule 3.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from attrs import define, field
@@ -33,8 +32,10 @@ class _Tally:
 
     seen: int = 0
     dead: list[int] = field(factory=list)
-    #: What the entries that were looked at cite: the grants of the author, and of dead ones any.
-    leaves: set[bytes] = field(factory=set)
+    #: The dead by what they cite: grants of the author's, or anything.
+    dead_by: dict[bytes, list[int]] = field(factory=dict)
+    #: What all others cite: grants to the author that count.
+    alive_by: set[bytes] = field(factory=set)
 
 
 @define
@@ -61,14 +62,39 @@ class Ends:
         ended = tally is not None and tally.dead and len(tally.dead) >= self.dead_max
         return tally.dead[-1] if ended and tally is not None else None
 
-    def rests_on(self, author: bytes, leaves: AbstractSet[bytes]) -> bool:
-        """Whether the end may be another one if other things are known of these grants."""
-        tally = self._tallies.get(author)
-        return tally is None or not tally.leaves.isdisjoint(leaves)
+    def settle(self, author: bytes, lane: Lane, leaves: Mapping[bytes, bool]) -> bool:
+        """
+        Look again at what rests on grants of which other things are known now.
 
-    def forget(self, author: bytes) -> None:
-        """What grants to *author* say is another thing now."""
-        self._tallies.pop(author, None)
+        Anybody may grant something to a key that has written for years, and a key may cite grants
+        before they come: what counts now, and did not, makes dead entries live, and no others are
+        looked at. Cost: O(dead entries); O(lane) where a grant that live ones cite counts no more.
+
+        Args:
+            author: Of the lane, and whom these grants are to.
+            lane: The data lane.
+            leaves: Each of these grants, and whether it counts now.
+
+        Returns:
+            Whether the lane ends elsewhere now.
+        """
+        was = self.known(author)
+        if (tally := self._tallies.get(author)) is not None:
+            if any(not counts and leaf in tally.alive_by for leaf, counts in leaves.items()):
+                del self._tallies[author]
+            else:
+                self._revive(author, lane, tally, [leaf for leaf in leaves if leaves[leaf]])
+        return self.of(author, lane) != was
+
+    def _revive(self, author: bytes, lane: Lane, tally: _Tally, leaves: Iterable[bytes]) -> None:
+        again = [seq for leaf in leaves for seq in tally.dead_by.pop(leaf, ())]
+        gone = set(again)
+        if not gone:
+            return
+        tally.dead = [seq for seq in tally.dead if seq not in gone]
+        for seq in again:
+            if self._look(author, lane, tally, seq):
+                insort(tally.dead, seq)
 
     def covers(self, author: bytes, lane: Lane, path: Path) -> bool:
         """Whether the tip of *path* is within the limit. Cost: O(its branch)."""
@@ -85,8 +111,15 @@ class Ends:
         tally = self._tallies.setdefault(author, _Tally())
         while tally.seen < len(lane) and len(tally.dead) < self.dead_max:
             tally.seen += 1
-            hlc, leaf = lane.facts(tally.seen)
-            tally.leaves.add(leaf)
-            if self.is_dead(author, hlc, leaf):
+            if self._look(author, lane, tally, tally.seen):
                 tally.dead.append(tally.seen)
         return tally
+
+    def _look(self, author: bytes, lane: Lane, tally: _Tally, seq: int) -> bool:
+        """Whether an entry is dead; by what, is noted."""
+        hlc, leaf = lane.facts(seq)
+        if self.is_dead(author, hlc, leaf):
+            tally.dead_by.setdefault(leaf, []).append(seq)
+            return True
+        tally.alive_by.add(leaf)
+        return False

@@ -146,7 +146,11 @@ class Choice:
     _wide: list[Statement] = field(factory=list)
 
     def reach(self, under: Authority) -> int:
-        """How far up the path what is made by *under* counts; 0: not at all. Cost: O(pins) once."""
+        """
+        How far up the path what is made by *under* counts; 0: not at all. Cost: O(its chain).
+
+        Once O(pins), and each time one step for each grant with REVOKE by which pins were made.
+        """
         found = self._reach.get(under.leaf)
         if found is None:
             if self._furthest is None:
@@ -204,7 +208,10 @@ def choose(
     covers: Callable[[Path], bool],
 ) -> Choice:
     """
-    The branch of a forked lane that stands. Cost: O(pins + grants + their branches).
+    The branch of a forked lane that stands.
+
+    Cost: O(pins + grants + their branches), and O(grants) for each scope and rank of such pins as
+    are made with REVOKE.
 
     Args:
         lane: The lane.

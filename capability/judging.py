@@ -17,7 +17,7 @@ from attrs import define, field
 from capability.authority import Authority
 from capability.ends import Ends
 from capability.entry import LANE_AUTHORITY, LANE_DATA, Header
-from capability.forks import Choice, Pins, choose, lanes_named, levels
+from capability.forks import Choice, Pins, any_binds, choose, lanes_named, levels
 from capability.lane import Lane, LaneKey, Path
 from capability.limits import CHAIN_DEPTH_MAX, VOID_SUFFIX_MAX
 from capability.links import Act, Links, is_missing
@@ -135,6 +135,24 @@ class Judging:
         for key in keys:
             self.choices.pop(key, None)
 
+    def forget_beyond(self, key: LaneKey, rank: int) -> None:
+        """
+        What ranks beyond *rank* may settle this fork in another way now.
+
+        Of an authority lane the choices up to *rank* stay, since they rest on lesser ranks alone:
+        thousands of pins of one rank forget what lies beyond them thousands of times, and what
+        they are judged by themselves is chosen once.
+        """
+        memo = self.choices.get(key)
+        if memo is None:
+            return
+        if key[1] == LANE_DATA:
+            # Whether a branch of data is within its limit rests on grants of every rank.
+            del self.choices[key]
+            return
+        for at in [at for at in memo if at > rank]:
+            del memo[at]
+
     def _covers(self, key: LaneKey, lane: Lane, path: Path) -> bool:
         return key[1] == LANE_AUTHORITY or self.ends.covers(key[0], lane, path)
 
@@ -185,12 +203,13 @@ class Judging:
         held = self.lanes.get(key)
         if held is None or self.fork(key, held) is None or held.holds(seq, tip):
             return False
-        grants = [passes for act, passes in self.links.held_by(key[0]) if act.counts]
-        level = levels(grants)
-        return any(
-            pin.counts and level(pin) is not None and (key, seq, tip) in lanes_named(pin.pin)
-            for pin in self.pins.naming(tip)
-        )
+        at = (key, seq, tip)
+        pins = [p for p in self.pins.naming(tip) if p.counts and at in lanes_named(p.pin)]
+        # Anybody may claim a tip, and pin one: for neither are all grants gone through.
+        if not any_binds(pins, self.links, key[0]):
+            return False
+        level = levels([passes for act, passes in self.links.held_by(key[0]) if act.counts])
+        return any(level(pin) is not None for pin in pins)
 
     # Grants and pins.
 

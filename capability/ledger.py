@@ -266,7 +266,7 @@ class Ledger:
         return self._judging.ended((author, lane))
 
     def awaits(self, author: bytes, lane: int, seq: int, tip: bytes) -> bool:
-        """Whether this tip is not held, and a pin names it that would be heard. Cost: O(pins)."""
+        """Whether this tip is not held, and a pin that would be heard names it. Cost: O(its pins)."""
         return self._judging.awaits((author, lane), seq, tip)
 
     @property
@@ -354,21 +354,21 @@ class Ledger:
 
     def _find_ends(self, leaves: set[bytes]) -> list[LaneKey]:
         """The data lanes that end elsewhere, now that something else is known of these grants."""
+        by_author: dict[bytes, dict[bytes, bool]] = {}
+        for act in map(self._links.acts.__getitem__, leaves):
+            if act.passes is not None:
+                by_author.setdefault(act.passes.audience, {})[act.id] = act.counts
         found = []
-        passes = (self._links.acts[leaf].passes for leaf in leaves)
-        for author in sorted({each.audience for each in passes if each is not None}):
-            if not self._judging.ends.rests_on(author, leaves):
-                # Anybody may grant something to a key that has written for years.
-                continue
+        for author in sorted(by_author):
             lane = self._lanes.get((author, LANE_DATA))
-            was = self._judging.ends.known(author)
-            self._judging.ends.forget(author)
-            if lane is not None and self._judging.ends.of(author, lane) != was:
+            if lane is not None and self._judging.ends.settle(author, lane, by_author[author]):
                 found.append((author, LANE_DATA))
         return found
 
     def _forks_touched(self, act: Act) -> list[LaneKey]:
         """Forked lanes of which an act, newly judged, may select another branch."""
+        if not act.counts:
+            return []
         if act.passes is not None:
             lanes = [(act.passes.audience, number) for number in (LANE_AUTHORITY, LANE_DATA)]
             return [key for key in lanes if key in self._forked]

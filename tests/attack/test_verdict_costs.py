@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capability import forks
+from capability import forks, judging
 from capability.authority import Authority
 from capability.bodies import JOIN
 from capability.entry import LANE_DATA, Entry
@@ -208,3 +208,107 @@ def test_pins_by_many_grants_are_not_held_against_many_grants(
     # Each counts as far as the pin by the one grant under which its own was signed.
     reached = [ledger.judge(entry.header, entry.id)[0] is Verdict.COUNTS for entry in entries]
     assert reached == [perms == ALL or number == 0 for number in range(GRANTS)]
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for each time that a branch is chosen by all pins."""
+    count: list[int] = []
+    real = judging.choose
+
+    def choose(*given: object) -> object:
+        count.append(1)
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(judging, "choose", choose)
+    return count
+
+
+def test_pins_on_a_fork_of_ones_own_do_not_choose_a_branch_each(
+    mesh: Mesh, chosen: list[int]
+) -> None:
+    """Before, 800 pins that a fork decides about chose 801 times, by all 800, at each change."""
+    ann, mal = mesh.log("ann"), mesh.log("mal")
+    mesh.root.grant(ann)
+    ann.grant(mal, perms=MEMBER)
+    mal.grant(mal.author, perms=MEMBER)
+    twin = mal.twin()
+    first = mal.pin(mesh.genesis)
+    for _ in range(PINS):
+        last = mal.pin(first)
+    other = twin.pin(mesh.genesis)
+    ledger = mesh.ledger()
+    chosen.clear()
+    deliver(ledger, [standing := ann.pin(last)])
+    assert ledger.judge(last.header, last.id)[0] is Verdict.COUNTS
+    assert len(chosen) <= 4
+    # And where the branch that stands becomes the other one: of equal pins that of the lesser id.
+    stands = ledger.pinned(mal.author, 0)
+    assert stands is not None and stands.id == last.id
+    while True:
+        before = dict(ann.tips)
+        pin = ann.pin(other)
+        if pin.id < standing.id:
+            break
+        ann.tips.update(before)
+    chosen.clear()
+    deliver(ledger, [pin])
+    stands = ledger.pinned(mal.author, 0)
+    assert stands is not None and stands.id == other.id
+    assert len(chosen) <= 4
+
+
+def test_a_tip_that_anybody_claims_or_pins_does_not_go_through_all_grants(
+    mesh: Mesh, compared: list[int]
+) -> None:
+    mal, ledger, _ = _forked_member(mesh)
+    other = mesh.log("other")
+    deliver(ledger, [mesh.root.grant(other, perms=MEMBER)])
+    far = mal.pin(mesh.genesis)
+    compared.clear()
+    assert not ledger.awaits(mal.author, 0, far.header.seq, far.id)
+    deliver(ledger, [other.pin(far)])
+    assert not ledger.awaits(mal.author, 0, far.header.seq, far.id)
+    assert compared == []
+    deliver(ledger, [mesh.root.pin(far)])
+    assert ledger.awaits(mal.author, 0, far.header.seq, far.id)
+
+
+def test_grants_that_are_cited_before_they_come_do_not_go_through_the_whole_log(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of 10,000 entries, of which 50 cite such grants, was gone through for each of them."""
+    ann, mal = mesh.log("ann"), mesh.log("mal")
+    mesh.root.grant(ann)
+    mesh.root.grant(mal)
+    late = [mal.grant(ann, perms=MEMBER) for _ in range(GRANTS)]
+    for _ in range(VOID_SUFFIX_MAX + 1):
+        ann.data()
+    for grant in late:
+        ann.data(leaf=grant.id)
+    ledger = Ledger(mesh.id)
+    deliver(ledger, [entry for entry in mesh.entries if entry not in late])
+    assert ledger.end(ann.author, LANE_DATA) is None
+    looked_at: list[int] = []
+    real = Judging.granted
+
+    def granted(self: Judging, author: bytes, hlc: int, leaf: bytes) -> object:
+        looked_at.append(hlc)
+        return real(self, author, hlc, leaf)
+
+    monkeypatch.setattr(Judging, "granted", granted)
+    deliver(ledger, late)
+    assert len(looked_at) <= 3 * GRANTS
+
+
+def test_void_grants_to_a_forked_key_choose_no_branch(mesh: Mesh, chosen: list[int]) -> None:
+    """Whose own log has forked may sign any number of grants to whoever else's has."""
+    mal, ledger, tip = _forked_member(mesh)
+    two = mesh.log("two")
+    deliver(ledger, [mesh.root.grant(two), mesh.root.pin(tip)])
+    twin = two.twin()
+    deliver(ledger, [two.pin(mesh.genesis), twin.pin(tip)])
+    chosen.clear()
+    # Her own fork is settled once more after each, without a pin.
+    deliver(ledger, [two.grant(mal.author, perms=MEMBER) for _ in range(GRANTS)])
+    assert len(chosen) <= 1

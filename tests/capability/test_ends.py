@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capability.bodies import LIMIT_VOID_SUFFIX
 from capability.ends import Ends
 from capability.entry import LANE_DATA, Entry
 from capability.ids import ZERO_ID
-from capability.lane import Place
+from capability.lane import Lane, Place
 from capability.ledger import Change, Ledger
 from capability.verdict import Reason, Verdict
 from tests.capability.story import COUNTS, Log, Mesh, deliver, void
@@ -251,14 +253,70 @@ def test_an_end_is_looked_at_again_only_for_grants_that_entries_cite() -> None:
         ann.data(leaf=leaf)
     lane = mesh.ledger().lane(ann.author, LANE_DATA)
     assert lane is not None
-    ends = Ends(lambda _author, _hlc, leaf: leaf == NOBODYS, DEAD_MAX)
-    assert ends.rests_on(ann.author, {other.id}), "nobody has looked yet"
-    assert ends.of(ann.author, lane) is None
-    assert not ends.rests_on(ann.author, {other.id})
-    assert ends.rests_on(ann.author, {other.id, ann.leaf})
-    assert ends.rests_on(ann.author, {NOBODYS})
-    ends.forget(ann.author)
-    assert ends.rests_on(ann.author, {other.id})
+    looked_at: list[bytes] = []
+    dead = {NOBODYS}
+
+    def is_dead(_author: bytes, _hlc: int, leaf: bytes) -> bool:
+        looked_at.append(leaf)
+        return leaf in dead
+
+    def settle(**leaves: bool) -> tuple[bool, list[bytes]]:
+        names = {"other": other.id, "live": ann.leaf, "late": NOBODYS}
+        looked_at.clear()
+        moved = ends.settle(ann.author, lane, {names[k]: counts for k, counts in leaves.items()})
+        return moved, list(looked_at)
+
+    ends = Ends(is_dead, 2)
+    # Nobody has looked yet.
+    assert settle(other=True) == (False, [ann.leaf, NOBODYS, ann.leaf])
+    assert settle(other=True) == settle(other=False) == (False, [])
+    # What live entries cite counts still, what dead ones cite counts not yet.
+    assert settle(live=True, late=False) == (False, [])
+    dead.clear()
+    assert settle(late=True) == (False, [NOBODYS])
+    assert settle(late=True) == (False, [])
+    dead.add(ann.leaf)
+    assert settle(live=False) == (True, [ann.leaf, NOBODYS, ann.leaf])
+    assert ends.of(ann.author, lane) == 3
+    # Dead by its stamp, say: it stays where it was.
+    assert settle(live=True) == (False, [ann.leaf, ann.leaf])
+    assert ends.of(ann.author, lane) == 3
+    dead.clear()
+    assert settle(live=True) == (True, [ann.leaf, ann.leaf])
+    assert ends.known(ann.author) is None
+
+
+@given(st.data())
+def test_an_end_that_is_kept_up_to_date_is_that_of_a_fresh_look(data: st.DataObject) -> None:
+    """Whatever grants come to count, or count no more, in whatever order, while the log grows."""
+    mesh = mesh_of()
+    ann = mesh.log("ann")
+    mesh.root.grant(ann)
+    leaves = [bytes([number]) * 32 for number in range(4)]
+    counting = {leaf: data.draw(st.booleans()) for leaf in leaves}
+    # By its stamp, which no grant mends.
+    late = data.draw(st.sets(st.integers(1, 12)))
+    stamps: dict[int, int] = {}
+
+    def is_dead(_author: bytes, hlc: int, leaf: bytes) -> bool:
+        return not counting[leaf] or stamps[hlc] in late
+
+    lane = Lane(mesh.id)
+    kept = Ends(is_dead, DEAD_MAX)
+    for _ in range(data.draw(st.integers(1, 12))):
+        entry = ann.data(leaf=data.draw(st.sampled_from(leaves)))
+        stamps[entry.header.hlc] = entry.header.seq
+        lane.add(entry.header, entry.id)
+        if data.draw(st.booleans()):
+            kept.of(ann.author, lane)
+        changed = data.draw(st.sets(st.sampled_from(leaves)))
+        was = kept.known(ann.author)
+        for leaf in changed:
+            counting[leaf] = not counting[leaf]
+        moved = kept.settle(ann.author, lane, {leaf: counting[leaf] for leaf in sorted(changed)})
+        now = Ends(is_dead, DEAD_MAX).of(ann.author, lane)
+        assert kept.of(ann.author, lane) == now
+        assert moved == (was != now)
 
 
 def test_an_end_that_rests_on_nothing_new_hides_no_other() -> None:
