@@ -266,7 +266,7 @@ class Ledger:
         return self._judging.ended((author, lane))
 
     def awaits(self, author: bytes, lane: int, seq: int, tip: bytes) -> bool:
-        """Whether a pin that would be heard names this tip, which is not held. Cost: O(its pins)."""
+        """Whether a pin that would be heard names this tip, not held yet. Cost: O(its pins)."""
         return self._judging.awaits((author, lane), seq, tip)
 
     @property
