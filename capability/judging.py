@@ -15,12 +15,14 @@ from functools import partial
 from attrs import define, field
 
 from capability.authority import Authority
+from capability.bodies import MEMBER
 from capability.ends import Ends
 from capability.entry import LANE_AUTHORITY, LANE_DATA, Header
 from capability.forks import Choice, Pins, any_binds, choose, lanes_named, levels
 from capability.lane import Lane, LaneKey, Path
 from capability.limits import CHAIN_DEPTH_MAX, VOID_SUFFIX_MAX
 from capability.links import Act, Links, is_missing
+from capability.permissions import READ
 from capability.verdict import Reason, Verdict
 from crdt.hlc import milliseconds
 
@@ -47,6 +49,8 @@ class Judging:
     counting: dict[bytes, int] = field(factory=dict)
     #: By audience: these grants, as they were when last asked for.
     sorted_to: dict[bytes, tuple[tuple[bytes, Authority], ...]] = field(factory=dict)
+    #: By audience: when the last of those that make a member ends, as it was when last asked for.
+    until: dict[bytes, int] = field(factory=dict)
     #: Who is introduced now and was not when this was last taken, and the reverse.
     gained: set[bytes] = field(factory=set)
     lost: set[bytes] = field(factory=set)
@@ -225,6 +229,17 @@ class Judging:
                 self.sorted_to[author] = known
         return known
 
+    def member_until(self, author: bytes) -> int:
+        """The end, in ms, of what makes *author* a member for the longest, 0 if nothing does."""
+        known = self.until.get(author)
+        if known is None:
+            grants = self.grants_to(author)
+            ends = (held.exp_ms for _, held in grants if held.akind == MEMBER and held.perms & READ)
+            known = max(ends, default=0)
+            if grants:
+                self.until[author] = known
+        return known
+
     def judge_act(self, act: Act) -> bool:
         """Settle the verdict on a grant or pin; whether that is another one than before."""
         did, was = act.counts, act.verdict
@@ -241,6 +256,7 @@ class Judging:
         """One grant more or less to *audience* counts."""
         was = self.introduced(audience)
         self.sorted_to.pop(audience, None)
+        self.until.pop(audience, None)
         if not (count := self.counting.pop(audience, 0) + more):
             now = audience in self.links.roots
         else:

@@ -230,6 +230,14 @@ class Ledger:
         """The grants to *author* that count, by (rank, id)."""
         return self._judging.grants_to(author)
 
+    def member_until(self, author: bytes) -> int:
+        """
+        When the last grant that lets *author* replicate ends, in ms; 0 if none that counts does.
+
+        Cost: O(1) until others count. A root key needs none.
+        """
+        return self._judging.member_until(author)
+
     def grants_held(self, author: bytes) -> Sequence[Act]:
         """All grants to *author* in the order in which they came. Not to be changed."""
         return self._links.granted_to(author)

@@ -232,12 +232,7 @@ def is_member(replica: Replica, key: bytes, now: Now) -> bool:
     A join key is no member: it may admit one, and nothing else.
     """
     ledger = replica.held.ledger
-    if ledger.authority(b"", key) is not None:
-        return True
-    return any(
-        held.akind == MEMBER and held.perms & READ and held.exp_ms > now.wall_ms
-        for _, held in ledger.grants_to(key)
-    )
+    return ledger.authority(b"", key) is not None or ledger.member_until(key) > now.wall_ms
 
 
 def check_heads(hello: Hello, replica: Replica, key: bytes) -> None:

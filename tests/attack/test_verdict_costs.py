@@ -12,7 +12,7 @@ from capability.judging import Judging
 from capability.ledger import Ledger
 from capability.limits import VOID_SUFFIX_MAX
 from capability.links import Act, Links
-from capability.permissions import ALL, MEMBER
+from capability.permissions import ALL, COMMENT, MEMBER
 from capability.verdict import Verdict
 from tests.capability.story import Log, Mesh, deliver
 
@@ -312,3 +312,18 @@ def test_void_grants_to_a_forked_key_choose_no_branch(mesh: Mesh, chosen: list[i
     # Her own fork is settled once more after each, without a pin.
     deliver(ledger, [two.grant(mal.author, perms=MEMBER) for _ in range(GRANTS)])
     assert len(chosen) <= 1
+
+
+def test_whom_many_grants_let_read_nothing_is_told_from_a_member_at_once(
+    mesh: Mesh, compared: list[int]
+) -> None:
+    """Peers name up to 64 whom they have met, again and again: 0.28 ms each with 2,000 grants."""
+    mal, friend = mesh.log("mal"), mesh.log("friend")
+    mesh.root.grant(mal)
+    for _ in range(GRANTS):
+        mal.grant(friend, perms=COMMENT)
+    ledger = mesh.ledger()
+    assert ledger.member_until(friend.author) == 0
+    compared.clear()
+    assert ledger.member_until(friend.author) == 0
+    assert compared == []

@@ -11,7 +11,7 @@ from capability.ids import root_worknode, session_id
 from capability.lane import Place
 from capability.ledger import Change, Ledger
 from capability.limits import CHAIN_DEPTH_MAX, NEVER_MS
-from capability.permissions import ALL, DELEGATE, READ, WRITE
+from capability.permissions import ALL, COMMENT, DELEGATE, MEMBER, READ, WRITE
 from capability.verdict import Reason, Verdict
 from tests.capability.story import COUNTS, Mesh, deliver, judged, key, void
 
@@ -332,3 +332,27 @@ def test_a_session_caveat_wants_its_session(mesh: Mesh) -> None:
     }
     for session, reason in sessions.items():
         assert authority.denies(op_code=3, field=None, session=session, seq=1) is reason
+
+
+def test_a_member_is_one_until_the_last_of_its_grants_ends() -> None:
+    mesh = Mesh()
+    ann, ben = mesh.log("ann"), mesh.log("ben")
+    mesh.root.grant(ann)
+    ledger = mesh.ledger()
+    assert ledger.member_until(ben.author) == 0
+    for what, until in (
+        ({"exp_ms": 5_000_000}, 5_000_000),
+        ({"exp_ms": 4_000_000}, 5_000_000),
+        ({"exp_ms": 7_000_000, "perms": COMMENT}, 5_000_000),
+        ({"exp_ms": 7_000_000, "akind": JOIN, "caveats": ((9, MEMBER), (10, 1))}, 5_000_000),
+        ({"exp_ms": 6_000_000}, 6_000_000),
+    ):
+        deliver(ledger, [mesh.root.grant(ben, **what)])
+        assert ledger.member_until(ben.author) == ledger.member_until(ben.author) == until
+    twin = ann.twin()
+    deliver(ledger, [ann.grant(ben)])
+    assert ledger.member_until(ben.author) == NEVER_MS
+    # What let it in for ever counts no more.
+    deliver(ledger, [twin.grant(mesh.log("carol"))])
+    assert ledger.member_until(ben.author) == 6_000_000
+    assert ledger.member_until(mesh.log("carol").author) == 0
