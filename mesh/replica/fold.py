@@ -38,6 +38,7 @@ from mesh.replica.judge import judge
 from mesh.replica.plain import PlainFold
 from mesh.replica.required import births_in
 from mesh.replica.table import EntryTable
+from mesh.worknode.births import Stops
 from mesh.worknode.cells import COUNTER, LOG, MULTI, REGISTER, SET, Dot, dot
 from mesh.worknode.store import Birth, Births, Creation, Store
 
@@ -101,7 +102,7 @@ class Fold:
     is_quiet: bool = False
     births: Births = field(init=False)
     #: Scopes of whatever has waited, and the root; found when first asked for.
-    _stops: frozenset[bytes] | None = None
+    _stops: Stops | None = field(default=None, repr=False)
     _plain: PlainFold = field(init=False)
     _bodies: dict[int, Data | None] = field(factory=dict)
     #: What `Context.allowed` has by (leaf, author): bounded, since it can be found anew.
@@ -131,6 +132,8 @@ class Fold:
         who wrote below what only he had created.
         """
         touched = self.store.forget_births(gone)
+        if self._stops is not None:
+            self._stops.ends.clear()
         self.births = self.store.judging_births()
         self._plain = PlainFold(self.store)
         self._allowed.clear()
@@ -168,9 +171,9 @@ class Fold:
             for n in {n for ops in (waiting, *self.waiting.values()) for n, _ in ops}:
                 grant = self.ledger.grant(self.table.header_facts(n)[4])
                 stops.update(scope.id for scope in (grant.scopes if grant else ()))
-            self._stops = frozenset(stops)
-        # By what `births` remembers: many may wait below one end of a chain of any length.
-        _, missing = self.births.missing_ancestor(node, self._stops)
+            self._stops = Stops(stops)
+        # By what is remembered of walks: many may wait below one end of a chain of any length.
+        _, missing = self._stops.missing_ancestor(node, self.births)
         if missing is None:
             return False
         node = missing
@@ -275,8 +278,8 @@ class Fold:
         if found.verdict is Verdict.UNDECIDED:
             assert found.missing is not None
             self.waiting.setdefault(found.missing, {})[(facts.n, index)] = None
-            if self._stops is not None and not self._stops.issuperset(authority.scopes):
-                self._stops = self._stops.union(authority.scopes)
+            if self._stops is not None:
+                self._stops.add(authority.scopes, self.births)
         else:
             self.refuse(found.reason)
         return False

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from attrs import define, field, frozen
 
 from capability.ids import names_author
 
-__all__ = ["Birth", "Births"]
+__all__ = ["Birth", "Births", "Stops"]
 
 #: Steps of a birth path that are walked without remembering where it ends; honest trees are less
-#: deep. And how many ends are remembered, some 30 MB. Guesses.
+#: deep. And how many ends are remembered, some 40 MB: of a chain at most two for every `_NEAR`
+#: births, so that one of 4 million is not too deep. Guesses.
 _NEAR: Final = 32
 _ENDS_MAX: Final = 262_144
+#: What a set of stops takes of that beside its members: a dictionary, a key, a set.
+_ENDS_OF_SET: Final = 4
 
 
 @frozen
@@ -27,11 +31,37 @@ class Birth:
 
 
 @define
+class Stops:
+    """
+    Worknodes at which walks up are to stop, more and more of them, and where long walks ended.
+
+    One who adds to it needs no copy, and what is remembered stays, while the ends of walks to a
+    set that nobody will name again would be kept for nothing.
+    """
+
+    nodes: set[bytes]
+    ends: dict[bytes, bytes] = field(factory=dict, repr=False)
+
+    def add(self, nodes: Iterable[bytes], births: Births) -> None:
+        """Stop at these, too. Cost: O(these), and anew what was walked if one has been born."""
+        fresh = [node for node in nodes if node not in self.nodes]
+        self.nodes.update(fresh)
+        # Walks went past none of which the birth is not known: they ended there.
+        if any(map(births.knows, fresh)):
+            self.ends.clear()
+
+    def missing_ancestor(self, node: bytes, births: Births) -> tuple[bool, bytes | None]:
+        """`Births.missing_ancestor`, to the stops as they are now."""
+        return births.missing_ancestor(node, self.nodes, self.ends)
+
+
+@define
 class Births:
     """
     Where each Worknode was born: facts, since ids commit to them.
 
-    *ahead* are births that will stand only if what is planned is done.
+    *ahead* are births that will stand only if what is planned is done. Neither mapping may lose a
+    birth as long as this is used.
     """
 
     root: bytes
@@ -47,9 +77,16 @@ class Births:
     def knows(self, node: bytes) -> bool:
         return node in self.of or node in self.ahead
 
-    def missing_ancestor(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
+    def missing_ancestor(
+        self, node: bytes, stop: AbstractSet[bytes], ends: dict[bytes, bytes] | None = None
+    ) -> tuple[bool, bytes | None]:
         """
         Walk the birth path up from *node* to one of *stop* or the root.
+
+        Args:
+            node: Where the walk begins.
+            stop: Where it ends; hashable, unless *ends* is given.
+            ends: Where walks to *stop* have ended, if the caller remembers it.
 
         Returns:
             (reached one of *stop*, None), or (False, the Worknode whose birth is not known, None
@@ -64,15 +101,31 @@ class Births:
             if birth is None:
                 return False, node
             node = birth.parent
-        return self._walk_far(node, stop)
+        if ends is not None:
+            return self._walk_far(node, stop, ends)
+        ends = self._ends_at(stop)
+        before = len(ends)
+        found = self._walk_far(node, stop, ends)
+        self._ends_count += len(ends) - before
+        return found
 
-    def _walk_far(self, node: bytes, stop: frozenset[bytes]) -> tuple[bool, bytes | None]:
-        # Anybody may create chains as deep as they like: their ends are remembered, which is right
-        # until births are forgotten: they never change, and a walk goes on from where it ended.
+    def _ends_at(self, stop: AbstractSet[bytes]) -> dict[bytes, bytes]:
+        # Anybody may sign as many grants as they like, each with scopes of its own.
+        assert isinstance(stop, frozenset)
         if self._ends_count > _ENDS_MAX:
             self._ends.clear()
             self._ends_count = 0
-        ends = self._ends.setdefault(stop, {}) if not self.ahead else {}
+        ends = self._ends.get(stop)
+        if ends is None:
+            ends = self._ends[stop] = {}
+            self._ends_count += len(stop) + _ENDS_OF_SET
+        return ends
+
+    def _walk_far(
+        self, node: bytes, stop: AbstractSet[bytes], ends: dict[bytes, bytes]
+    ) -> tuple[bool, bytes | None]:
+        # Anybody may create chains as deep as they like: their ends are remembered, which is right
+        # until births are forgotten: they never change, and a walk goes on from where it ended.
         path = []
         while node not in stop and node != self.root:
             above = ends.get(node)
@@ -83,13 +136,24 @@ class Births:
                 above = birth.parent
             path.append(node)
             node = above
-        before = len(ends)
-        ends.update(dict.fromkeys(path, node))
-        if not self.ahead:
-            self._ends_count += len(ends) - before
+        self._note(path, node, ends)
         if node in stop:
             return True, None
         return False, None if node == self.root else node
+
+    @staticmethod
+    def _note(path: list[bytes], end: bytes, ends: dict[bytes, bytes]) -> None:
+        # At twice the distance each time: were each step noted, a chain of which the steps are
+        # more than may be remembered would be forgotten and walked at each question. Whoever
+        # begins between two notes walks to the upper one, and halves the gap.
+        if len(path) < _NEAR:
+            return
+        if len(ends) > _ENDS_MAX:
+            ends.clear()
+        at = 0
+        while at < len(path):
+            ends[path[at]] = end
+            at = 2 * at + _NEAR
 
     def owned_by(self, node: bytes, author: bytes) -> bool:
         """Whether the birth key of *node* names *author*."""
