@@ -87,6 +87,15 @@ def of_node(status: dict[str, Any]) -> Iterator[Finding]:
         is_own = fork["node_id"] == status["node_id"]
         remedy = REKEY if is_own else "stop all copies of that home but one"
         yield Finding("forks", False, _of_fork(fork), remedy)
+    if status.get("forks") and status.get("undecided"):
+        # Without a fork it is on its way.
+        waiting = count(status["undecided"], "operation waits", "operations wait")
+        yield Finding(
+            "births",
+            False,
+            f"{waiting} for a Worknode whose creation does not count or is not here",
+            "it may be in one of these logs: whose it is writes it again with a new key",
+        )
     yield from _of_keys(status)
 
 

@@ -168,3 +168,11 @@ def test_every_finding_that_is_not_well_has_a_remedy() -> None:
 def test_a_log_that_cannot_go_on_needs_a_new_key(sentence: str) -> None:
     (log,) = (f for f in findings.of_node(STATUS | {"blocked": sentence}) if f.check == "log")
     assert (log.ok, log.found, log.remedy) == (False, sentence, findings.REKEY)
+
+
+def test_what_waits_for_a_birth_is_wrong_only_where_a_log_has_forked() -> None:
+    fork = {"node_id": "ab" * 32, "name": "", "lane": 1, "seq": 1, "void": 1}
+    waits = STATUS | {"undecided": 2}
+    assert all(found.ok for found in findings.of_node(waits))
+    (found,) = (f for f in findings.of_node(waits | {"forks": [fork]}) if f.check == "births")
+    assert not found.ok and found.found.startswith("2 operations wait for a Worknode")
