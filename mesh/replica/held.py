@@ -8,7 +8,7 @@ be folded again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final
 
@@ -23,7 +23,7 @@ from crdt.hlc import Clock, milliseconds
 from mesh.core.limits import EXPECTED_MAX, SKEW_MS_MAX
 from mesh.core.ports import LogReader
 from mesh.replica.fold import Fold, facts_of, touched_by
-from mesh.replica.required import births_in, only_stated_by
+from mesh.replica.required import births_in
 from mesh.replica.table import EntryTable
 from mesh.worknode.statehash import StateHash
 from mesh.worknode.store import Store
@@ -255,11 +255,15 @@ class Held:
 
     def forget(self, lost: Iterable[int]) -> set[bytes]:
         """Forget the births that only these entries stated: the Worknodes to be folded again."""
-        bodies = [self.data_of(self.read(n)) for n in lost]
-        stated = {node for data in bodies for node, _ in births_in(data)}
-        others = {n for node in stated for n in self.touching(node) if self.table.required[n]}
-        gone = only_stated_by(bodies, (self.data_of(self.read(n)) for n in sorted(others)))
+        # One body after the other: a lane may be long, and takes 17 times its bytes when decoded.
+        gone = {node for n in lost for node in self._born_in(n)}
+        others = {n for node in gone for n in self.touching(node) if self.table.required[n]}
+        for n in sorted(others):
+            gone.difference_update(self._born_in(n))
         return self.fold.forget_births(gone) if gone else set()
+
+    def _born_in(self, n: int) -> Iterator[bytes]:
+        return (node for node, _ in births_in(self.data_of(self.read(n))))
 
     def _after_fork(self, author: bytes, lane: int) -> list[int]:
         held = self.ledger.lane(author, lane)

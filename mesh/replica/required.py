@@ -9,12 +9,12 @@ with them and wait with the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from capability.data_body import Data, parse_op
 from capability.ops import OP_CREATE, Create
 
-__all__ = ["births_in", "only_stated_by"]
+__all__ = ["births_in"]
 
 
 def births_in(data: Data | None) -> Iterator[tuple[bytes, Create]]:
@@ -27,11 +27,3 @@ def births_in(data: Data | None) -> Iterator[tuple[bytes, Create]]:
             op = parse_op(data, index)
             if op is not None and isinstance(op.payload, Create):
                 yield op.node, op.payload
-
-
-def only_stated_by(lost: Iterable[Data | None], others: Iterable[Data | None]) -> set[bytes]:
-    """The Worknodes whose births *lost* bodies state and none of the *others* does."""
-    gone = {node for data in lost for node, _ in births_in(data)}
-    if gone:
-        gone -= {node for data in others for node, _ in births_in(data)}
-    return gone
