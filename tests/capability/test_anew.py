@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from capability.bodies import LIMIT_VOID_SUFFIX
 from capability.entry import Entry
 from capability.lane import Place
 from capability.ledger import Change, Ledger
@@ -228,3 +229,28 @@ def test_a_pin_that_is_not_heard_changes_nothing() -> None:
     # It would bind, but it names another branch, and ranks after the one that was heard.
     assert deliver(ledger, [mid.pin(rival)]) == [Change()]
     assert ledger.judge(tip.header, tip.id) == COUNTS
+
+
+def test_a_grant_of_a_greater_rank_may_bring_a_branch_of_data_within_its_limit() -> None:
+    """What settles a fork of data at a rank is not of lesser ranks alone: the dead are of all."""
+    mesh = Mesh(limits=((LIMIT_VOID_SUFFIX, 2),))
+    chief, mal = mesh.log("chief"), mesh.log("mal")
+    mesh.root.grant(chief)
+    mesh.root.grant(mal)
+    twin, other = chief.twin(), mal.twin()
+    low = chief.grant(mal.author)
+    twin.pin(mesh.genesis)
+    other.data()
+    first = mal.data()
+    for _ in range(2):
+        mal.data(leaf=low.id)
+    tip = mal.data()
+    mesh.root.pin(tip)
+    ledger = mesh.ledger()
+    # Two entries before the tip are dead, so the pin is not heard.
+    assert ledger.pinned(mal.author, 1) is None
+    assert ledger.judge(first.header, first.id) == void(Reason.FORKED)
+    deliver(ledger, [mesh.root.pin(low)])
+    assert ledger.judge(first.header, first.id) == COUNTS
+    path = ledger.pinned(mal.author, 1)
+    assert path is not None and path.id == tip.id
