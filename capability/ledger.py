@@ -93,7 +93,8 @@ class Ledger:
     def __init__(self, mesh_id: bytes, *, branch_entries_max: int = BRANCH_ENTRIES_MAX) -> None:
         self.mesh_id = mesh_id
         self._branch_entries_max = branch_entries_max
-        self._authority_seq_max = AUTHORITY_SEQ_MAX
+        #: Entries of an authority lane, as the genesis has it.
+        self.authority_seq_max = AUTHORITY_SEQ_MAX
         self._judging = judging = Judging(mesh_id, Links(mesh_id))
         self._links, self._pins, self._lanes = judging.links, judging.pins, judging.lanes
         # Forked lanes: what settles each fork, as it was when all was last judged.
@@ -123,7 +124,7 @@ class Ledger:
 
     def _is_beyond(self, header: Header, place: Place) -> bool:
         """Whether the lane has ended before this entry, or is full of what nothing rests on."""
-        if header.lane == LANE_AUTHORITY and header.seq > self._authority_seq_max:
+        if header.lane == LANE_AUTHORITY and header.seq > self.authority_seq_max:
             return True
         key = (header.author, header.lane)
         lane = self._lanes.get(key)
@@ -290,7 +291,7 @@ class Ledger:
     def _add_genesis(self, entry: Entry) -> Change:
         assert self.place(entry.header, entry.id) is Place.NEXT
         genesis = self._links.begin(entry, self.mesh_id)
-        self._authority_seq_max = genesis.limit(LIMIT_AUTHORITY_SEQ, AUTHORITY_SEQ_MAX)
+        self.authority_seq_max = genesis.limit(LIMIT_AUTHORITY_SEQ, AUTHORITY_SEQ_MAX)
         self._judging.ends.dead_max = genesis.limit(LIMIT_VOID_SUFFIX, VOID_SUFFIX_MAX)
         lane = Lane.of_genesis(entry.id, entry.header.hlc)
         self._lanes[entry.header.author, LANE_AUTHORITY] = lane

@@ -86,7 +86,7 @@ def status_of(
         "provisional": replica.held.ledger.join_keys.provisional(replica.author)
         if is_member
         else None,
-        "blocked": replica.writer.bar,
+        "blocked": replica.writer.bar(),
         "stranded": {
             "entries": len(replica.reissue.entries),
             "waits_for": [replica.label(a) or a.hex()[:8] for a in replica.reissue.absent()]

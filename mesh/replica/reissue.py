@@ -88,7 +88,7 @@ class Reissue:
     def is_due(self, equal: Iterable[bytes], now: Now) -> bool:
         """Whether those who are known to hold the same are enough to say what is stranded."""
         # A pen that was stopped would fork its log.
-        if self.writer.bar or not self.writer.standing.candidates(b"", now):
+        if self.writer.bar() or not self.writer.standing.candidates(b"", now):
             return False
         if self.done:
             # What others held had come before the first step.

@@ -31,6 +31,9 @@ from mesh.replica.held import Held
 from mesh.replica.judge import judge
 from mesh.worknode.store import Births
 
+#: Why a node writes no more of a lane that has ended (docs/formats.md, rule 3): no peer takes it.
+ENDED: Final = "this node's own log has ended: too many of its entries do not count"
+FULL: Final = "this node has given as many grants and pins as it may"
 #: Named sessions of one node; each costs one authority entry. A guess: an agent machine runs tens.
 SESSIONS_MAX: Final = 1_024
 #: Grants to this node of which one is shown whose chain is not too long. A guess.
@@ -67,9 +70,11 @@ class Standing:
         held = self.held.ledger.lane(self.author, lane)
         return held is not None and held.fork_seq is not None
 
-    def has_ended(self) -> bool:
-        """Whether the own data lane has ended, so that no peer takes more of it. Cost: O(1)."""
-        return self.held.ledger.end(self.author, LANE_DATA) is not None
+    def why_ended(self, lane: int) -> str:
+        """Why no peer takes more of an own lane, empty while they do. Cost: O(1)."""
+        if lane == LANE_DATA:
+            return ENDED if self.held.ledger.end(self.author, lane) is not None else ""
+        return FULL if self.tip(lane)[0] >= self.held.ledger.authority_seq_max else ""
 
     def stamp_ms(self, now: Now) -> int:
         """The milliseconds of the stamp that an entry would have now."""
@@ -190,7 +195,7 @@ class Standing:
         """
         if not session or under.akind == SESSION or not may_issue(under, 0):
             return None
-        if self.has_forked(LANE_AUTHORITY):
+        if self.has_forked(LANE_AUTHORITY) or self.why_ended(LANE_AUTHORITY):
             return None
         grant = session_grant(under, self.author, session, name)
         if not self.may_pass_on(under, grant, now):

@@ -47,9 +47,6 @@ from mesh.replica.pending import LocalWrite, PendingRows, Row
 from mesh.replica.plan import Planner, check_text
 from mesh.replica.standing import Standing
 
-#: Why a node writes no data whose log has ended (docs/formats.md, rule 3): no peer would take it.
-ENDED: Final = "this node's own log has ended: too many of its entries do not count"
-
 #: Names and values of one submit: with tables and operations it stays below an entry's body.
 SUBMIT_BYTES_MAX: Final = 128 * 1024
 
@@ -131,13 +128,12 @@ class Writer:
         group.replies.append((request.request, created))
         return effects
 
-    @property
-    def bar(self) -> str:
-        """Why nothing may be added to the data lane, empty while it may. Not for a fork."""
-        return self.blocked or (ENDED if self.standing.has_ended() else "")
+    def bar(self, lane: int = LANE_DATA) -> str:
+        """Why nothing may be added to an own lane, empty while it may. Not for a fork."""
+        return self.blocked or self.standing.why_ended(lane)
 
     def _may_write(self, lane: int) -> None:
-        if bar := self.bar if lane == LANE_DATA else self.blocked:
+        if bar := self.bar(lane):
             raise Precondition(bar, hint="run `mesh doctor`")
         if self.standing.has_forked(lane):
             raise Precondition(
@@ -283,7 +279,7 @@ class Writer:
         Those that were found at the start are left until a peer has spoken, unless *whole*; then
         they get entries of their own, of which it is remembered that nobody had spoken.
         """
-        if self.bar:
+        if self.bar():
             self.pending.due_ms = None
             return []
         effects: list[Effect] = []
@@ -377,11 +373,11 @@ class Writer:
 
     def pin(self, rows: Sequence[PinRow], leaf: bytes, now: Now) -> list[Effect]:
         """State which branch of these logs this node has seen."""
-        if self.blocked or self.standing.has_forked(LANE_AUTHORITY):
-            return []
         ordered = sorted(rows, key=lambda row: row.author)
         effects: list[Effect] = []
         for at in range(0, len(ordered), PIN_ROWS_MAX):
+            if self.bar(LANE_AUTHORITY) or self.standing.has_forked(LANE_AUTHORITY):
+                break
             pin = Pin(tuple(ordered[at : at + PIN_ROWS_MAX]), 0)
             effects += self._issue(KIND_PIN, pin.encode(), leaf, now)[0]
         return effects

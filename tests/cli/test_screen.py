@@ -8,7 +8,7 @@ import pytest
 
 from cli import findings, screen
 from mesh.replica.recovery import PARTED
-from mesh.replica.writer import ENDED
+from mesh.replica.standing import ENDED
 
 STATUS: dict[str, Any] = {
     "name": "one",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from capability.bodies import LIMIT_VOID_SUFFIX
-from capability.entry import Entry
+from capability.bodies import LIMIT_AUTHORITY_SEQ, LIMIT_VOID_SUFFIX, PinRow
+from capability.entry import LANE_AUTHORITY, Entry
 from capability.ids import root_worknode
 from mesh.core.effects import Effect
 from mesh.core.errors import Precondition
 from mesh.core.inputs import LOCAL, IssueGrant
 from mesh.core.writes import Create, SetRegister
+from mesh.replica import writer
 from mesh.replica.recovery import WAIT_FOR_ONE
 from mesh.replica.reissue import Reissue
-from mesh.replica.writer import ENDED, Submitted
+from mesh.replica.standing import ENDED, FULL
+from mesh.replica.writer import Submitted
 from tests.mesh.replica.checks import observer
 from tests.mesh.replica.hand import hand, root_hand
 from tests.mesh.replica.world import Node, new_mesh, node_of
@@ -72,7 +74,7 @@ def test_nothing_is_answered_that_no_peer_would_take(level: str) -> None:
     with pytest.raises(Precondition, match="log has ended") as refused:
         orphan.node.write(orphan.field("new"), level=level)
     assert refused.value.hint == "run `mesh doctor`"
-    assert orphan.node.replica.writer.bar == ENDED
+    assert orphan.node.replica.writer.bar() == ENDED
     assert len(orphan.node.log()) == before
     # Its authority log has not: it may still invite.
     request = IssueGrant(1, b"\1" * 32, 0, (root_worknode(orphan.mesh.id),), 1, 8, 2**46)
@@ -104,7 +106,7 @@ def test_rows_wait_and_go_on_when_the_log_does() -> None:
     assert replica.counts()["pending"] == 1
     # The branch with the grant to Bob is the one that stands, so nothing of his was dead.
     orphan.node.receive([orphan.root.pin(orphan.granted)])
-    assert replica.writer.bar == ""
+    assert replica.writer.bar() == ""
     assert replica.pending.due_ms == orphan.node.now.mono_ms
     assert orphan.seal() and replica.counts()["pending"] == 0
     seen = observer(orphan.mesh)
@@ -117,7 +119,7 @@ def test_rows_are_kept_over_a_restart() -> None:
     orphan.again()
     orphan.node.reload()
     orphan.seal()
-    assert orphan.node.replica.writer.bar == ENDED
+    assert orphan.node.replica.writer.bar() == ENDED
     assert orphan.node.replica.counts()["pending"] == 1
     # What was found is sealed once a peer has spoken, and then, too, only in a log that goes on.
     orphan.node.replica.check_heads([None, None])
@@ -141,3 +143,48 @@ def test_a_pen_that_has_none_says_nothing_again() -> None:
     kept = [e for e in orphan.node.log() if e.header.author == orphan.bob.author]
     reissue = Reissue(replica.held, replica.writer, WAIT_FOR_ONE, kept, frozenset())
     assert not reissue.is_due([b"\2" * 32], orphan.node.now)
+
+
+def full(room: int) -> Node:
+    """A member whose authority log takes *room* entries more."""
+    mesh = new_mesh(limits=((LIMIT_AUTHORITY_SEQ, 4),))
+    root, bob = root_hand(mesh), hand(mesh, "b")
+    node = node_of(mesh, bob.signer, [root.grant(bob)])
+    for _ in range(4 - room):
+        invite(node)
+    return node
+
+
+def invite(node: Node) -> None:
+    top = root_worknode(node.replica.mesh_id)
+    request = IssueGrant(1, b"\1" * 32, 0, (top,), 1, 8, 2**46)
+    effects, _ = node.replica.issue_grant(request, node.now)
+    node.run(effects)
+
+
+def test_a_full_authority_log_gives_no_grant_and_no_pin_and_sessions_act_by_the_nodes() -> None:
+    node = full(0)
+    with pytest.raises(Precondition, match="as many grants and pins as it may"):
+        invite(node)
+    assert node.replica.writer.bar(LANE_AUTHORITY) == FULL and node.replica.writer.bar() == ""
+    rows = [PinRow(bytes([number]) * 32, (1, b"\1" * 32), None) for number in range(3)]
+    assert node.replica.writer.pin(rows, b"", node.now) == []
+    top = root_worknode(node.replica.mesh_id)
+    reply = node.write(Create(top, "task", shared_key=b"t"), session="one")
+    assert isinstance(reply, Submitted)
+    assert {e.header.lane for e in node.log() if e.id == reply.entry} == {1}
+    assert node.replica.writer.standing.tip(LANE_AUTHORITY)[0] == 4
+
+
+def test_the_last_entry_of_an_authority_log_may_be_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    invite(full(1))
+    node = full(1)
+    top = root_worknode(node.replica.mesh_id)
+    node.write(Create(top, "task", shared_key=b"t"), session="one")
+    assert node.replica.writer.standing.tip(LANE_AUTHORITY)[0] == 4
+    # Of more rows than one pin takes, and only one may be signed, the first are.
+    monkeypatch.setattr(writer, "PIN_ROWS_MAX", 2)
+    node = full(1)
+    rows = [PinRow(bytes([number]) * 32, (1, b"\1" * 32), None) for number in range(3)]
+    node.run(node.replica.writer.pin(rows, node.replica.writer.standing.membership(), node.now))
+    assert node.replica.writer.standing.tip(LANE_AUTHORITY)[0] == 4
