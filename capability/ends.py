@@ -12,8 +12,9 @@ Source: docs/formats.md, rule 3.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import define, field
@@ -33,9 +34,9 @@ class _Tally:
     seen: int = 0
     dead: list[int] = field(factory=list)
     #: The dead by what they cite: grants of the author's, or anything.
-    dead_by: dict[bytes, list[int]] = field(factory=dict)
-    #: What all others cite: grants to the author that count.
-    alive_by: set[bytes] = field(factory=set)
+    dead_by: dict[bytes, array[int]] = field(factory=dict)
+    #: All others by what they cite: grants to the author that count. 4 bytes an entry.
+    alive_by: dict[bytes, array[int]] = field(factory=dict)
 
 
 @define
@@ -66,9 +67,10 @@ class Ends:
         """
         Look again at what rests on grants of which other things are known now.
 
-        Anybody may grant something to a key that has written for years, and a key may cite grants
-        before they come: what counts now, and did not, makes dead entries live, and no others are
-        looked at. Cost: O(dead entries); O(lane) where a grant that live ones cite counts no more.
+        Anybody may grant something to a key that has written for years, a key may cite grants
+        before they come, and whose own log has forked may void its grants one by one: what counts
+        now makes dead entries live, what counts no more makes live ones dead, and no others are
+        looked at. Cost: O(entries that cite these + dead ones); O(lane) where it ends elsewhere.
 
         Args:
             author: Of the lane, and whom these grants are to.
@@ -80,21 +82,24 @@ class Ends:
         """
         was = self.known(author)
         if (tally := self._tallies.get(author)) is not None:
-            if any(not counts and leaf in tally.alive_by for leaf, counts in leaves.items()):
-                del self._tallies[author]
-            else:
-                self._revive(author, lane, tally, [leaf for leaf in leaves if leaves[leaf]])
+            again: list[int] = []
+            for leaf, counts in leaves.items():
+                again += (tally.dead_by if counts else tally.alive_by).pop(leaf, ())
+            self._look_again(author, lane, tally, again)
         return self.of(author, lane) != was
 
-    def _revive(self, author: bytes, lane: Lane, tally: _Tally, leaves: Iterable[bytes]) -> None:
-        again = [seq for leaf in leaves for seq in tally.dead_by.pop(leaf, ())]
-        gone = set(again)
-        if not gone:
+    def _look_again(self, author: bytes, lane: Lane, tally: _Tally, seqs: Sequence[int]) -> None:
+        if not seqs:
             return
-        tally.dead = [seq for seq in tally.dead if seq not in gone]
-        for seq in again:
+        again = set(seqs)
+        tally.dead = [seq for seq in tally.dead if seq not in again]
+        for seq in seqs:
             if self._look(author, lane, tally, seq):
                 insort(tally.dead, seq)
+            if len(tally.dead) > self.dead_max:
+                # It ends before what was looked at, so this is to be found anew.
+                del self._tallies[author]
+                return
 
     def covers(self, author: bytes, lane: Lane, path: Path) -> bool:
         """Whether the tip of *path* is within the limit. Cost: O(its branch)."""
@@ -116,10 +121,9 @@ class Ends:
         return tally
 
     def _look(self, author: bytes, lane: Lane, tally: _Tally, seq: int) -> bool:
-        """Whether an entry is dead; by what, is noted."""
+        """Whether an entry is dead; what it cites is noted."""
         hlc, leaf = lane.facts(seq)
-        if self.is_dead(author, hlc, leaf):
-            tally.dead_by.setdefault(leaf, []).append(seq)
-            return True
-        tally.alive_by.add(leaf)
-        return False
+        is_dead = self.is_dead(author, hlc, leaf)
+        cited = tally.dead_by if is_dead else tally.alive_by
+        cited.setdefault(leaf, array("I")).append(seq)
+        return is_dead

@@ -39,6 +39,20 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return count
 
 
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for each time that the grant of an entry is looked at."""
+    count: list[int] = []
+    real = Judging.granted
+
+    def granted(self: Judging, author: bytes, hlc: int, leaf: bytes) -> object:
+        count.append(hlc)
+        return real(self, author, hlc, leaf)
+
+    monkeypatch.setattr(Judging, "granted", granted)
+    return count
+
+
 def _forked_member(mesh: Mesh) -> tuple[Log, Ledger, Entry]:
     """Mal may pass on nothing, and has forked its own authority lane at seq 1."""
     mal = mesh.log("mal")
@@ -94,7 +108,7 @@ def test_a_join_key_that_goes_on_writing_makes_its_inviter_sign_one_pin(mesh: Me
 
 
 def test_grants_to_a_key_that_has_written_much_do_not_go_through_its_log(
-    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+    mesh: Mesh, looked_at: list[int]
 ) -> None:
     """Anybody may sign them, and each session has one: 160 ms each with 100,000 entries before."""
     ann, mal = mesh.log("ann"), mesh.log("mal")
@@ -103,15 +117,8 @@ def test_grants_to_a_key_that_has_written_much_do_not_go_through_its_log(
     for _ in range(VOID_SUFFIX_MAX + 1):
         ann.data()
     ledger = mesh.ledger()
-    looked_at: list[int] = []
-    real = Judging.granted
-
-    def granted(self: Judging, author: bytes, hlc: int, leaf: bytes) -> object:
-        looked_at.append(hlc)
-        return real(self, author, hlc, leaf)
-
     assert ledger.end(ann.author, LANE_DATA) is None
-    monkeypatch.setattr(Judging, "granted", granted)
+    looked_at.clear()
     deliver(ledger, [mal.grant(ann, perms=MEMBER) for _ in range(GRANTS)])
     assert len(looked_at) <= 2 * GRANTS
     # One that its entries have cited before it came still tells where the log ends.
@@ -275,7 +282,7 @@ def test_a_tip_that_anybody_claims_or_pins_does_not_go_through_all_grants(
 
 
 def test_grants_that_are_cited_before_they_come_do_not_go_through_the_whole_log(
-    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+    mesh: Mesh, looked_at: list[int]
 ) -> None:
     """A log of 10,000 entries, of which 50 cite such grants, was gone through for each of them."""
     ann, mal = mesh.log("ann"), mesh.log("mal")
@@ -289,16 +296,35 @@ def test_grants_that_are_cited_before_they_come_do_not_go_through_the_whole_log(
     ledger = Ledger(mesh.id)
     deliver(ledger, [entry for entry in mesh.entries if entry not in late])
     assert ledger.end(ann.author, LANE_DATA) is None
-    looked_at: list[int] = []
-    real = Judging.granted
-
-    def granted(self: Judging, author: bytes, hlc: int, leaf: bytes) -> object:
-        looked_at.append(hlc)
-        return real(self, author, hlc, leaf)
-
-    monkeypatch.setattr(Judging, "granted", granted)
+    looked_at.clear()
     deliver(ledger, late)
     assert len(looked_at) <= 3 * GRANTS
+
+
+def test_grants_that_are_voided_one_by_one_do_not_go_through_the_whole_log(
+    mesh: Mesh, looked_at: list[int]
+) -> None:
+    """Of two keys of one member's one voids grants to the other by forking, ever further down."""
+    mal, door, sub = mesh.log("mal"), mesh.log("door"), mesh.log("sub")
+    mesh.root.grant(mal)
+    mal.grant(door)
+    mal.grant(sub, perms=MEMBER)
+    twins, grants = [], []
+    for _ in range(GRANTS):
+        twins.append(door.twin())
+        grants.append(door.grant(sub.author, perms=MEMBER))
+    cited = [sub.data(leaf=grant.id) for grant in grants]
+    for _ in range(VOID_SUFFIX_MAX + 1):
+        sub.data()
+    ledger = mesh.ledger()
+    assert ledger.end(sub.author, LANE_DATA) is None
+    looked_at.clear()
+    rivals = [twin.pin(mesh.genesis) for twin in reversed(twins)]
+    deliver(ledger, rivals)
+    # The grants beyond each fork are judged again, and the entry that cites the one before.
+    assert len(looked_at) <= GRANTS * (GRANTS + 4)
+    assert {ledger.judge(entry.header, entry.id)[0] for entry in cited} == {Verdict.VOID}
+    assert ledger.end(sub.author, LANE_DATA) is None
 
 
 def test_void_grants_to_a_forked_key_choose_no_branch(mesh: Mesh, chosen: list[int]) -> None:
